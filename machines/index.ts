@@ -1,0 +1,6 @@
+/** The machines and the rules, for viewers and for tests of one's own: `import { workerMachine } from 'choir/machines'`. */
+export { angelMachine } from './angel.ts';
+export { masterMachine } from './master.ts';
+export * from './restart.ts';
+export { requestOf, signals } from './signals.ts';
+export { workerMachine } from './worker.ts';

@@ -1,0 +1,403 @@
+import { assign, enqueueActions, setup } from 'xstate';
+import {
+	type Ask,
+	type Child,
+	countRestart,
+	type Death,
+	describe,
+	operationOn,
+	plan,
+	planRestart,
+	proceed,
+	type Supervision,
+	withChild,
+} from './operations.ts';
+import { mayRestart } from './restart.ts';
+import type { Exit, StopMode, SupervisorSpec } from './spec.ts';
+
+/** What a master hears. A death comes with the moment (monotonic ms, in `exit.at`) and the chance for its jitter. */
+export type MasterEvent =
+	| { type: 'stop'; mode: StopMode }
+	| { type: 'restart'; id: string; request: string }
+	| { type: 'child.ready'; id: string; incarnation: number; at: number }
+	| ({ type: 'child.died' } & Death)
+	| ({ type: 'notice.taken' } & Death)
+	| { type: 'restart.due'; operation: number }
+	| { type: 'effect.failed'; effect: string; message: string; at: number };
+
+/** What a master asks of the world. */
+export type MasterEffects = {
+	launchChild: { id: string; incarnation: number };
+	drainChild: { id: string; incarnation: number; mode: StopMode };
+	answer: { request: string; ok: boolean; message: string };
+	reportRestart: { id: string; exit: Exit; delayMs: number; siblings: string[] };
+	reportEnd: { id: string; exit: Exit };
+	reportGivingUp: { id: string; exit: Exit; why: string };
+	reportReady: undefined;
+	reportDeath: { end: SupervisorEnd };
+};
+
+/** How a supervisor ended. `exhausted` ends with reason `shutdown`, as in OTP: only a permanent one is then restarted. */
+export interface SupervisorEnd {
+	why: 'asked' | 'exhausted' | 'startFailed';
+	/** One sentence for people. */
+	message: string;
+}
+
+export interface MasterInput {
+	spec: SupervisorSpec;
+	/** Incarnations that earlier masters of this tree have used up, by child id: they only grow. */
+	incarnations?: ReadonlyMap<string, number>;
+}
+
+export interface MasterContext extends Supervision {
+	path: string;
+	end: SupervisorEnd | null;
+	mode: StopMode;
+}
+
+type MasterAction = { [K in keyof MasterEffects]: { type: K; params: MasterEffects[K] } }[keyof MasterEffects];
+/** `enqueueActions` that knows the effects above: `extend` does not tell it. */
+const enqueueing = enqueueActions<MasterContext, MasterEvent, undefined, MasterEvent, never, MasterAction, never, never>;
+const enqueueingRestart = enqueueActions<MasterContext, MasterEvent, { slow: boolean }, MasterEvent, never, MasterAction, never, never>;
+type Enqueue = Parameters<Parameters<typeof enqueueing>[0]>[0]['enqueue'];
+
+/** How hard a stop is: a later request can only make it harder. */
+const hardness: readonly StopMode[] = ['drain', 'fast', 'kill'];
+
+const isDeath = (event: MasterEvent) => event.type === 'child.died' || event.type === 'notice.taken';
+/** The child and the death that an event is about. */
+function deathOf(context: MasterContext, event: MasterEvent): { child: Child; death: Death } | null {
+	if (event.type !== 'child.died' && event.type !== 'notice.taken') return null;
+	const child = context.children.get(event.id);
+	const { id, incarnation, exit, chance } = event;
+	return child === undefined ? null : { child, death: { id, incarnation, exit, chance } };
+}
+const isFatal = ({ rule }: Child, { code }: Exit) => code !== null && rule.fatalCodes.includes(code);
+
+/**
+ * A master is one supervisor: the root of a tree, or one nested in it. It decides who is restarted, with whom and when,
+ * and when it gives up. OTP blocks while it starts and stops; here what comes meanwhile is put in a queue and taken in
+ * order. It never waits for a child, a probe or a store, and it never starts or signals a process itself.
+ */
+export const masterMachine = setup({
+	types: {} as { context: MasterContext; events: MasterEvent; input: MasterInput; output: SupervisorEnd; tags: 'ready' },
+	actions: {
+		launchChild: (_, _params: MasterEffects['launchChild']) => {},
+		drainChild: (_, _params: MasterEffects['drainChild']) => {},
+		answer: (_, _params: MasterEffects['answer']) => {},
+		reportRestart: (_, _params: MasterEffects['reportRestart']) => {},
+		reportEnd: (_, _params: MasterEffects['reportEnd']) => {},
+		reportGivingUp: (_, _params: MasterEffects['reportGivingUp']) => {},
+		reportReady: () => {},
+		reportDeath: (_, _params: MasterEffects['reportDeath']) => {},
+	},
+	guards: {
+		/** About an incarnation that is not the present one, or is known to be dead. */
+		isStale: ({ context, event }) => {
+			const child = 'id' in event ? context.children.get(event.id) : undefined;
+			return child === undefined || !('incarnation' in event) || child.incarnation !== event.incarnation || child.phase === 'down';
+		},
+		/** Its death was asked for, or found on the way: nothing follows from it. */
+		isExpected: ({ context, event }) => isDeath(event) && operationOn(context, (event as Death).id)?.phase === 'stopping',
+		/** It had been brought up by an operation that is still going on: that is completed first. */
+		isPremature: ({ context, event }) => {
+			const about = deathOf(context, event);
+			return about !== null && about.child.phase === 'running' && operationOn(context, about.child.id) !== undefined;
+		},
+		/** It could not be brought up in the first start, which is not retried. */
+		failsStart: ({ context, event }) => {
+			const about = deathOf(context, event);
+			if (about === null || about.child.rule.whenExhausted !== 'escalate') return false;
+			return about.child.phase === 'starting' && operationOn(context, about.child.id)?.kind === 'start';
+		},
+		/** Somebody has dealt with it meanwhile. */
+		isSettled: ({ context, event }) => {
+			const about = deathOf(context, event);
+			return about === null || about.child.phase !== 'down' || about.child.incarnation !== about.death.incarnation;
+		},
+		isFatal: ({ context, event }) => {
+			const about = deathOf(context, event);
+			return about !== null && isFatal(about.child, about.death.exit);
+		},
+		needsNoRestart: ({ context, event }) => {
+			const about = deathOf(context, event);
+			return about !== null && !mayRestart(about.child.rule.type, about.death.exit.reason);
+		},
+		escalates: ({ context, event }) => exhausted(context, event) === 'escalate',
+		givesUp: ({ context, event }) => exhausted(context, event) === 'giveUp',
+		keepsTrying: ({ context, event }) => exhausted(context, event) === 'keepTrying',
+		isUnknown: ({ context, event }) => event.type === 'restart' && !context.children.has(event.id),
+		isBusy: ({ context }) => context.operations.length > 0,
+		isIdle: ({ context }) => context.operations.length === 0,
+		firstStartIsOver: ({ context }) => !context.operations.some(({ kind }) => kind === 'start'),
+		isHarder: ({ context, event }) => event.type === 'stop' && hardness.indexOf(event.mode) > hardness.indexOf(context.mode),
+	},
+})
+	.extend({
+		actions: {
+			planStart: assign(({ context }) =>
+				plan(context, {
+					kind: 'start',
+					strategy: 'one_for_all',
+					scope: [...context.children.keys()],
+					delayMs: null,
+					mode: 'drain',
+					request: null,
+				}).state,
+			),
+			recordReady: assign(({ context, event }) =>
+				event.type === 'child.ready' && context.children.get(event.id)?.phase === 'starting'
+					? withChild(context, event.id, { phase: 'running', readyAt: event.at })
+					: {},
+			),
+			recordDeath: assign(({ context, event }) =>
+				event.type === 'child.died' ? withChild(context, event.id, { phase: 'down', lastExit: event.exit }) : {},
+			),
+			keepNotice: assign(({ context, event }) => {
+				const about = deathOf(context, event);
+				return about === null ? {} : { notices: [...context.notices, about.death] };
+			}),
+			judgeDeath: enqueueing(({ context, event, enqueue }) => {
+				const about = deathOf(context, event);
+				if (about !== null) enqueue.raise({ type: 'notice.taken', ...about.death });
+			}),
+			retire: assign(({ context, event }) => {
+				const about = deathOf(context, event);
+				return about === null ? {} : withChild(context, about.child.id, { standing: 'finished' });
+			}),
+			retireFatal: assign(({ context, event }) => {
+				const about = deathOf(context, event);
+				return about === null ? {} : withChild(context, about.child.id, { standing: 'fatal' });
+			}),
+			giveUp: assign(({ context, event }) => {
+				const about = deathOf(context, event);
+				// The window begins anew for when somebody asks for it again.
+				return about === null ? {} : withChild(context, about.child.id, { standing: 'gaveUp', log: [], failures: 0 });
+			}),
+			planRestart: enqueueingRestart(({ context, event, enqueue }, { slow }) => {
+				const about = deathOf(context, event);
+				if (about === null) return;
+				const { state, asks, delayMs } = planRestart(context, about.death, slow);
+				enqueue.assign(state);
+				for (const ask of asks) carryOut(ask, enqueue);
+				const siblings = state.operations[state.operations.length - 1]?.scope.filter((id) => id !== about.child.id) ?? [];
+				enqueue({ type: 'reportRestart', params: { id: about.child.id, exit: about.death.exit, delayMs, siblings } });
+			}),
+			planRequest: enqueueing(({ context, event, enqueue }) => {
+				if (event.type !== 'restart') return;
+				const { id, request } = event;
+				const { state, asks } = plan(context, { kind: 'request', strategy: 'one_for_one', scope: [id], delayMs: null, mode: 'drain', request });
+				enqueue.assign(state);
+				for (const ask of asks) carryOut(ask, enqueue);
+			}),
+			wakeOperation: assign(({ context, event }) => ({
+				operations: context.operations.map((operation) =>
+					event.type === 'restart.due' && operation.id === event.operation && operation.phase === 'waiting'
+						? { ...operation, phase: 'queued' as const, delayMs: null }
+						: operation,
+				),
+			})),
+			recordMode: assign(({ context, event }) => ({
+				mode: event.type === 'stop' ? event.mode : context.mode,
+				end: context.end ?? { why: 'asked' as const, message: 'asked to stop' },
+			})),
+			recordStartFailure: assign(({ context, event }) => {
+				const about = deathOf(context, event);
+				return about === null ? {} : { end: { why: 'startFailed' as const, message: describe(pathOf(context, about.child.id), about.death.exit) } };
+			}),
+			recordExhaustion: assign(({ context, event }) => {
+				const about = deathOf(context, event);
+				return about === null ? {} : { end: { why: 'exhausted' as const, message: exhaustion(context, about.child, about.death.exit) } };
+			}),
+			/** Whatever was going on, and whatever waited, is over: now everybody goes. */
+			planStop: enqueueing(({ context, enqueue }) => {
+				for (const { id, request } of context.operations) {
+					enqueue.cancel(`restart.due.${id}`);
+					if (request !== null) enqueue({ type: 'answer', params: { request, ok: false, message: 'the supervisor is stopping' } });
+				}
+				const { state } = plan(
+					{ ...context, operations: [], notices: [] },
+					{ kind: 'stop', strategy: 'one_for_all', scope: [...context.children.keys()], delayMs: null, mode: context.mode, request: null },
+				);
+				enqueue.assign(state);
+			}),
+			/** Those who have been asked are asked again, harder. */
+			hurry: enqueueing(({ context, enqueue }) => {
+				const { mode } = context;
+				enqueue.assign({ operations: context.operations.map((operation) => ({ ...operation, mode })) });
+				for (const { id, incarnation, phase } of context.children.values())
+					if (phase === 'draining') enqueue({ type: 'drainChild', params: { id, incarnation, mode } });
+			}),
+			proceed: enqueueing(({ context, enqueue }) => {
+				const { state, asks } = proceed(context);
+				enqueue.assign(state);
+				for (const ask of asks) carryOut(ask, enqueue);
+			}),
+		},
+	})
+	.createMachine({
+		id: 'master',
+		context: ({ input = { spec: empty } }) => ({
+			path: input.spec.path,
+			start: input.spec.start,
+			intensity: input.spec.intensity,
+			children: new Map(
+				input.spec.children.map(({ id, restart }) => [id, { ...unborn, id, rule: restart, incarnation: input.incarnations?.get(id) ?? 0 }]),
+			),
+			log: [],
+			operations: [],
+			nextOperation: 1,
+			notices: [],
+			end: null,
+			mode: 'drain',
+		}),
+		output: ({ context }) => context.end as SupervisorEnd,
+		on: {
+			stop: { target: '.draining', actions: 'recordMode' },
+			restart: [
+				{
+					guard: 'isUnknown',
+					actions: {
+						type: 'answer',
+						params: ({ context, event }) => ({
+							request: event.type === 'restart' ? event.request : '',
+							ok: false,
+							message: `there is no child '${event.type === 'restart' ? pathOf(context, event.id) : ''}'`,
+						}),
+					},
+				},
+				{ actions: ['planRequest', 'proceed'] },
+			],
+			'child.ready': [{ guard: 'isStale' }, { actions: ['recordReady', 'proceed'] }],
+			'child.died': [
+				{ guard: 'isStale' },
+				{ guard: 'isExpected', actions: ['recordDeath', 'proceed'] },
+				{ guard: 'isPremature', actions: ['recordDeath', 'keepNotice', 'proceed'] },
+				{ guard: 'failsStart', target: '.draining', actions: ['recordDeath', 'recordStartFailure'] },
+				{ actions: ['recordDeath', 'judgeDeath'] },
+			],
+			'notice.taken': [
+				{ guard: 'isSettled', actions: 'proceed' },
+				{
+					guard: 'isFatal',
+					actions: ['retireFatal', { type: 'reportGivingUp', params: ({ event }) => ({ ...(event as Death), why: 'its exit code says that a restart would not help' }) }, 'proceed'],
+				},
+				{
+					guard: 'needsNoRestart',
+					actions: ['retire', { type: 'reportEnd', params: ({ event }) => ({ id: (event as Death).id, exit: (event as Death).exit }) }, 'proceed'],
+				},
+				{ guard: 'escalates', target: '.draining', actions: 'recordExhaustion' },
+				{
+					guard: 'givesUp',
+					actions: ['giveUp', { type: 'reportGivingUp', params: ({ event }) => ({ ...(event as Death), why: 'it has been restarted too often' }) }, 'proceed'],
+				},
+				{ guard: 'keepsTrying', actions: [{ type: 'planRestart', params: { slow: true } }, 'proceed'] },
+				{ actions: [{ type: 'planRestart', params: { slow: false } }, 'proceed'] },
+			],
+			'restart.due': { actions: ['wakeOperation', 'proceed'] },
+		},
+		initial: 'starting',
+		states: {
+			starting: {
+				description: 'Children in order, each ready before the next, or side by side. A failure is not retried.',
+				entry: ['planStart', 'proceed'],
+				always: { guard: 'firstStartIsOver', target: 'running' },
+			},
+			running: {
+				tags: 'ready',
+				entry: 'reportReady',
+				initial: 'steady',
+				states: {
+					steady: { always: { guard: 'isBusy', target: 'restarting' } },
+					restarting: {
+						description: 'Stops the affected in reverse order, waits out the backoff, starts them in order.',
+						always: { guard: 'isIdle', target: 'steady' },
+					},
+				},
+			},
+			draining: {
+				description: 'All children, in reverse order, each with its own ladder.',
+				entry: ['planStop', 'proceed'],
+				on: {
+					stop: { guard: 'isHarder', actions: ['recordMode', 'hurry', 'proceed'] },
+					restart: {
+						actions: {
+							type: 'answer',
+							params: ({ event }) => ({ request: event.type === 'restart' ? event.request : '', ok: false, message: 'the supervisor is stopping' }),
+						},
+					},
+					'child.died': [{ guard: 'isStale' }, { actions: ['recordDeath', 'proceed'] }],
+				},
+				always: { guard: 'isIdle', target: 'dead' },
+			},
+			dead: {
+				type: 'final',
+				entry: { type: 'reportDeath', params: ({ context }) => ({ end: context.end as SupervisorEnd }) },
+			},
+		},
+	});
+
+const unborn: Omit<Child, 'id' | 'rule'> = {
+	incarnation: 0,
+	phase: 'down',
+	standing: null,
+	failures: 0,
+	restarts: 0,
+	log: [],
+	readyAt: null,
+	lastExit: null,
+};
+
+/** Context as it is made without input, which XState's `transition()` does now and then. */
+const empty: SupervisorSpec = {
+	kind: 'supervisor',
+	id: '',
+	declaredId: '',
+	path: '',
+	restart: {
+		type: 'permanent',
+		strategy: 'one_for_one',
+		intensity: null,
+		whenExhausted: 'escalate',
+		backoff: { fromMs: 0, toMs: 0, resetAfterMs: 0 },
+		okCodes: [0],
+		fatalCodes: [],
+	},
+	strategy: 'one_for_one',
+	intensity: { restarts: 1, withinMs: 5_000 },
+	start: 'ordered',
+	children: [],
+};
+
+/** What an exceeded intensity means for this death; null if it is not exceeded. */
+function exhausted(context: MasterContext, event: MasterEvent) {
+	const about = deathOf(context, event);
+	if (about === null || !countRestart(context, about.child, about.death.exit.at).exceeded) return null;
+	return about.child.rule.whenExhausted;
+}
+
+const pathOf = (context: MasterContext, id: string) => (context.path === '' ? id : `${context.path}/${id}`);
+
+function exhaustion(context: MasterContext, child: Child, exit: Exit): string {
+	const { restarts, withinMs } = child.rule.intensity ?? context.intensity;
+	return `${describe(pathOf(context, child.id), exit)}, and ${restarts} restarts within ${withinMs} ms are the limit`;
+}
+
+/** An ask of the operations as the action of that name. */
+function carryOut(ask: Ask, enqueue: Enqueue): void {
+	switch (ask.do) {
+		case 'launch':
+			return enqueue({ type: 'launchChild', params: { id: ask.id, incarnation: ask.incarnation } });
+		case 'drain':
+			return enqueue({ type: 'drainChild', params: { id: ask.id, incarnation: ask.incarnation, mode: ask.mode } });
+		case 'schedule':
+			return enqueue.raise({ type: 'restart.due', operation: ask.operation }, { id: `restart.due.${ask.operation}`, delay: ask.delayMs });
+		case 'unschedule':
+			return enqueue.cancel(`restart.due.${ask.operation}`);
+		case 'answer':
+			return enqueue({ type: 'answer', params: { request: ask.request, ok: ask.ok, message: ask.message } });
+		case 'notice':
+			return enqueue.raise({ type: 'notice.taken', ...ask.death });
+	}
+}

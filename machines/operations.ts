@@ -1,0 +1,255 @@
+/**
+ * What a supervisor is in the middle of. An operation brings a range of children down (in reverse order, each dead
+ * before the one before it is asked), waits out a backoff, and brings it up (in order, each ready before the next).
+ * The first start, a restart after a death, a restart by request and the stop of all are operations.
+ *
+ * Operations whose ranges overlap run one after the other, as they arrived; the others run side by side, so that a
+ * child that takes long to start holds up nobody else's restart. A waiting operation holds nothing.
+ */
+import { affected, backoffMs, countFailures, intensityExceeded, logRestart, type RestartLog } from './restart.ts';
+import type { Exit, Intensity, RestartRule, StopMode, Strategy } from './spec.ts';
+
+/** What a supervisor knows of one child. */
+export interface Child {
+	id: string;
+	rule: RestartRule;
+	/** The latest run, from 1; 0 before the first. Only grows. */
+	incarnation: number;
+	phase: 'down' | 'starting' | 'running' | 'draining';
+	/** Why it is down for good, until somebody asks for it. */
+	standing: 'gaveUp' | 'fatal' | 'finished' | null;
+	/** Failures in a row, for the backoff. */
+	failures: number;
+	/** Automatic restarts so far. */
+	restarts: number;
+	/** Its own window, where it has one. */
+	log: RestartLog;
+	readyAt: number | null;
+	lastExit: Exit | null;
+}
+
+export interface Operation {
+	id: number;
+	kind: 'start' | 'restart' | 'request' | 'stop';
+	/** The strategy that gave the range: a retry keeps it, whatever the child that failed has for its own. */
+	strategy: Strategy;
+	/** Ids in start order. */
+	scope: string[];
+	phase: 'queued' | 'stopping' | 'waiting' | 'starting';
+	/** What it has launched so far. */
+	launched: string[];
+	/** Between stop and start. null: none; 0: at once, but behind what already waits. */
+	delayMs: number | null;
+	mode: StopMode;
+	/** Who wants to know how it ended. */
+	request: string | null;
+}
+
+/** The death of a child, as its supervisor is told. `chance` in [0, 1) decides the jitter. */
+export interface Death {
+	id: string;
+	incarnation: number;
+	exit: Exit;
+	chance: number;
+}
+
+export interface Supervision {
+	/** In start order. */
+	children: ReadonlyMap<string, Child>;
+	start: 'ordered' | 'parallel';
+	intensity: Intensity;
+	log: RestartLog;
+	operations: readonly Operation[];
+	nextOperation: number;
+	/** Deaths that came in the middle of an operation on that child, to be judged after it. */
+	notices: readonly Death[];
+}
+
+/** What is to be done outside, in this order. */
+export type Ask =
+	| { do: 'launch'; id: string; incarnation: number }
+	| { do: 'drain'; id: string; incarnation: number; mode: StopMode }
+	| { do: 'schedule'; operation: number; delayMs: number }
+	| { do: 'unschedule'; operation: number }
+	| { do: 'answer'; request: string; ok: boolean; message: string }
+	| { do: 'notice'; death: Death };
+
+const overlap = (a: Operation, b: Operation) => a.scope.some((id) => b.scope.includes(id));
+
+export function withChild(state: Supervision, id: string, change: Partial<Child>): Supervision {
+	const child = state.children.get(id);
+	if (child === undefined) return state;
+	return { ...state, children: new Map(state.children).set(id, { ...child, ...change }) };
+}
+
+/** The operation that has its hands on a child now, if any. */
+export function operationOn(state: Supervision, id: string): Operation | undefined {
+	return state.operations.find(({ scope, phase }) => (phase === 'stopping' || phase === 'starting') && scope.includes(id));
+}
+
+/** Adds an operation behind the others. One that only waits, and for nothing but what the new one covers, is absorbed. */
+export function plan(state: Supervision, operation: Omit<Operation, 'id' | 'phase' | 'launched'>): { state: Supervision; asks: Ask[] } {
+	const absorbed = state.operations.filter(
+		(other) => other.phase === 'waiting' && other.scope.every((id) => operation.scope.includes(id)),
+	);
+	const added: Operation = { ...operation, id: state.nextOperation, phase: 'queued', launched: [] };
+	return {
+		state: {
+			...state,
+			nextOperation: state.nextOperation + 1,
+			operations: [...state.operations.filter((other) => !absorbed.includes(other)), added],
+		},
+		asks: absorbed.flatMap(({ id, request }): Ask[] => [
+			{ do: 'unschedule', operation: id },
+			...(request === null ? [] : [{ do: 'answer' as const, request, ok: false, message: 'overtaken by another operation' }]),
+		]),
+	};
+}
+
+/** The windows in which a restart of `child` counts, with this one in them; and whether one of them is exceeded. */
+export function countRestart(state: Supervision, child: Child, now: number): { supervisor: RestartLog; own: RestartLog; exceeded: boolean } {
+	const { rule } = child;
+	const own = rule.intensity === null ? child.log : logRestart(child.log, now, rule.intensity);
+	// A child that does not escalate must not use up the budget of its siblings.
+	const supervisor = rule.whenExhausted === 'escalate' ? logRestart(state.log, now, state.intensity) : state.log;
+	const exceeded =
+		(rule.whenExhausted === 'escalate' && intensityExceeded(supervisor, state.intensity)) ||
+		(rule.intensity !== null && intensityExceeded(own, rule.intensity));
+	return { supervisor, own, exceeded };
+}
+
+/** Plans what follows a death that calls for a restart. `slow`: exhausted, but tried on at the slowest backoff. */
+export function planRestart(state: Supervision, { id, exit, chance }: Death, slow: boolean): { state: Supervision; asks: Ask[]; delayMs: number } {
+	const child = state.children.get(id) as Child;
+	const { supervisor, own } = countRestart(state, child, exit.at);
+	const failures = countFailures(child.failures, child.readyAt, exit.at, child.rule.backoff);
+	const delayMs = slow ? child.rule.backoff.toMs : backoffMs(child.rule.backoff, failures, chance);
+	const failed = operationOn(state, id);
+	const ids = [...state.children.keys()];
+	// A failed attempt goes on with the range it was part of: everything again under one_for_all, from the one that
+	// failed under rest_for_one. The initial start is nobody's restart: there a child stands for itself.
+	const partOf = failed !== undefined && failed.kind !== 'start' ? failed : undefined;
+	const strategy = partOf?.strategy ?? child.rule.strategy;
+	const scope = partOf === undefined ? affected(strategy, ids, id) : affected(strategy, partOf.scope, id);
+	const counted: Supervision = {
+		...withChild(state, id, { failures, log: own }),
+		log: supervisor,
+		operations: partOf === undefined ? state.operations : state.operations.filter((other) => other !== partOf),
+	};
+	const planned = plan(counted, {
+		kind: 'restart',
+		strategy,
+		scope,
+		// Also a retry without a delay goes behind what already waits: OTP mails it to itself.
+		delayMs: delayMs > 0 || partOf !== undefined ? delayMs : null,
+		mode: 'drain',
+		request: null,
+	});
+	const answers: Ask[] =
+		partOf?.request == null ? [] : [{ do: 'answer', request: partOf.request, ok: false, message: describe(id, exit) }];
+	return { ...planned, asks: [...answers, ...planned.asks], delayMs };
+}
+
+/** One sentence on how a child ended. */
+export function describe(id: string, { reason, code, signal, detail }: Exit): string {
+	const how = signal !== null ? `by ${signal}` : code !== null ? `with code ${code}` : '';
+	const words: Record<Exit['reason'], string> = {
+		normal: `ended normally ${how}`,
+		shutdown: `was stopped`,
+		crash: `crashed ${how}`,
+		killed: `was killed ${how}`,
+		startFailed: how === '' ? 'did not start' : `ended ${how} before it was ready`,
+		hung: 'hung and was killed',
+		lost: 'was lost: nobody saw how it ended',
+	};
+	return `${id} ${words[reason].trim()}${detail === undefined ? '' : ` (${detail})`}`;
+}
+
+/** Whether an operation may bring a child up: not what is down for good, and a temporary only at the first start or when asked for. */
+function mayLaunch({ kind, launched }: Operation, { id, rule, standing }: Child): boolean {
+	if (launched.includes(id)) return false;
+	if (kind === 'request') return true;
+	if (standing === 'gaveUp' || standing === 'fatal') return false;
+	return kind === 'start' || rule.type !== 'temporary';
+}
+
+/** Takes every operation as far as the facts allow. */
+export function proceed(before: Supervision): { state: Supervision; asks: Ask[] } {
+	let state = before;
+	const asks: Ask[] = [];
+	const ahead: Operation[] = [];
+	for (const { id } of before.operations) {
+		const operation = state.operations.find((other) => other.id === id) as Operation;
+		if (operation.phase === 'waiting') continue;
+		if (ahead.some((other) => overlap(other, operation))) {
+			ahead.push(operation);
+			continue;
+		}
+		const taken = advance(state, operation, asks);
+		state = taken.state;
+		if (taken.operation === null) {
+			state = { ...state, operations: state.operations.filter((other) => other.id !== id) };
+			if (operation.request !== null) asks.push(outcome(state, operation, operation.request));
+			continue;
+		}
+		const { operation: next } = taken;
+		state = { ...state, operations: state.operations.map((other) => (other.id === id ? next : other)) };
+		if (next.phase !== 'waiting') ahead.push(next);
+	}
+	const due = state.notices.find((death) => operationOn(state, death.id) === undefined);
+	if (due !== undefined) {
+		state = { ...state, notices: state.notices.filter((death) => death !== due) };
+		asks.push({ do: 'notice', death: due });
+	}
+	return { state, asks };
+}
+
+/** How an operation that somebody asked for has ended: with everybody up, or with the first who is not. */
+function outcome(state: Supervision, { scope }: Operation, request: string): Ask {
+	const down = scope.flatMap((id) => state.children.get(id) ?? []).find(({ phase }) => phase !== 'running');
+	if (down === undefined) return { do: 'answer', request, ok: true, message: '' };
+	return { do: 'answer', request, ok: false, message: down.lastExit === null ? `${down.id} is down` : describe(down.id, down.lastExit) };
+}
+
+/** One operation, as far as it goes. null: it is complete. */
+function advance(before: Supervision, given: Operation, asks: Ask[]): { state: Supervision; operation: Operation | null } {
+	let state = before;
+	let operation = given;
+	const children = () => operation.scope.flatMap((id) => state.children.get(id) ?? []);
+	if (operation.phase === 'queued') operation = { ...operation, phase: 'stopping' };
+	if (operation.phase === 'stopping') {
+		const up = children().filter(({ phase }) => phase !== 'down');
+		// Children that start side by side do not depend on each other, so they may go side by side; a kill waits for nobody.
+		const together = state.start === 'parallel' || operation.mode === 'kill';
+		for (const { id, incarnation, phase } of together ? up.reverse() : up.slice(-1)) {
+			if (phase === 'draining') continue;
+			state = withChild(state, id, { phase: 'draining' });
+			asks.push({ do: 'drain', id, incarnation, mode: operation.mode });
+		}
+		if (up.length > 0) return { state, operation };
+		if (operation.kind === 'stop') return { state, operation: null };
+		if (operation.delayMs !== null) {
+			asks.push({ do: 'schedule', operation: operation.id, delayMs: operation.delayMs });
+			return { state, operation: { ...operation, phase: 'waiting' } };
+		}
+		operation = { ...operation, phase: 'starting' };
+	}
+	for (const child of children()) {
+		const { id, phase } = child;
+		if (phase === 'down' && mayLaunch(operation, child)) {
+			const incarnation = child.incarnation + 1;
+			const restarts = child.restarts + (operation.kind === 'restart' ? 1 : 0);
+			const failures = operation.kind === 'request' ? 0 : child.failures;
+			operation = { ...operation, launched: [...operation.launched, id] };
+			state = withChild(state, id, { phase: 'starting', incarnation, restarts, failures, standing: null, readyAt: null });
+			asks.push({ do: 'launch', id, incarnation });
+			if (state.start === 'ordered') return { state, operation };
+		} else if (phase === 'down' && operation.kind === 'restart' && child.rule.type === 'temporary' && child.standing === null) {
+			state = withChild(state, id, { standing: 'finished' });
+		} else if (phase === 'starting' && state.start === 'ordered') {
+			return { state, operation };
+		}
+	}
+	const starting = children().some(({ phase }) => phase === 'starting');
+	return { state, operation: starting ? operation : null };
+}

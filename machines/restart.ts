@@ -1,0 +1,82 @@
+/** The rules of supervision, each a small pure function. Where a rule has an ancestor, it is named. */
+import type { Backoff, ExitReason, Intensity, RestartType, Strategy } from './spec.ts';
+
+/**
+ * Restart type × exit reason (OTP's `restart_child/3`). Permanent: always; temporary: never;
+ * transient: only after an end that was neither in order (`normal`) nor asked for (`shutdown`).
+ */
+export function mayRestart(type: RestartType, reason: ExitReason): boolean {
+	switch (type) {
+		case 'permanent':
+			return true;
+		case 'temporary':
+			return false;
+		case 'transient':
+			return reason !== 'normal' && reason !== 'shutdown';
+	}
+}
+
+/** Who goes down with `failed`: ids in start order. OTP's three strategies. */
+export function affected(strategy: Strategy, ids: readonly string[], failed: string): string[] {
+	switch (strategy) {
+		case 'one_for_one':
+			return [failed];
+		case 'one_for_all':
+			return [...ids];
+		case 'rest_for_one':
+			return ids.slice(ids.indexOf(failed));
+	}
+}
+
+/** The times of the restarts that still count, oldest first; never more than `restarts + 1`. */
+export type RestartLog = readonly number[];
+
+/** The log with a restart at `now`, and without those that left the window. Both ends count, as in OTP. */
+export function logRestart(log: RestartLog, now: number, { restarts, withinMs }: Intensity): RestartLog {
+	return [...log.filter((at) => now - at <= withinMs), now].slice(-(restarts + 1));
+}
+
+/** Whether a log that holds the present restart has one too many. */
+export function intensityExceeded(log: RestartLog, { restarts }: Intensity): boolean {
+	return log.length > restarts;
+}
+
+/**
+ * How long to wait before the n-th restart in a row (n from 1): exponential with full jitter.
+ * `chance` in [0, 1) comes from outside. https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+ */
+export function backoffMs({ fromMs, toMs }: Backoff, failures: number, chance: number): number {
+	if (fromMs <= 0) return 0;
+	// Beyond 2^30 the cap has long been reached, and the power would overflow.
+	const cap = Math.min(toMs, fromMs * 2 ** Math.min(failures - 1, 30));
+	return Math.floor(cap * chance);
+}
+
+/** Failures in a row, this one included: a child that had been ready for its stable time begins again at 1. */
+export function countFailures(before: number, readyAt: number | null, diedAt: number, { resetAfterMs }: Backoff): number {
+	const stable = readyAt !== null && diedAt - readyAt >= resetAfterMs;
+	return stable ? 1 : before + 1;
+}
+
+/** Signals with which somebody ends a process, as opposed to those of a fault in it. */
+const endingSignals = new Set(['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT']);
+
+/** What is known when a process has ended. `doom`: what its supervisor had already found or asked. */
+export interface Ending {
+	doom: 'shutdown' | 'killed' | 'hung' | 'startFailed' | null;
+	wasReady: boolean;
+	code: number | null;
+	signal: string | null;
+}
+
+/**
+ * Why a process ended. Intent comes first: one that was asked to go has been shut down whatever its status says,
+ * also when it died of the forwarded signal itself.
+ */
+export function classifyExit({ doom, wasReady, code, signal }: Ending, okCodes: readonly number[]): ExitReason {
+	if (doom !== null) return doom;
+	if (code === null && signal === null) return 'lost';
+	if (!wasReady) return 'startFailed';
+	if (signal !== null) return endingSignals.has(signal) ? 'killed' : 'crash';
+	return okCodes.includes(code as number) ? 'normal' : 'crash';
+}

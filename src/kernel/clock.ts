@@ -1,0 +1,100 @@
+/** Where the kernel gets its time: the real clock, and the simulated one that steps from due timer to due timer. */
+
+/** One alarm at a time: the kernel keeps all timers itself and asks to be woken for the next. Times are monotonic ms. */
+export interface Clock {
+	now(): number;
+	/** Replaces the alarm that was set before. `lateMs` tells `ring` by how much the alarm was missed. */
+	setAlarm(at: number, ring: (lateMs: number) => void): void;
+	clearAlarm(): void;
+	/** Lets the world (sockets, other timers) have its turn, then calls back. */
+	yield(callback: () => void): void;
+}
+
+/** An alarm that comes later than this was not merely delayed: the process was paused or blocked. */
+export const PAUSED_MS = 500;
+
+/** Node's clock. Its timers do not keep the process alive by themselves unless `keepAlive`. */
+export class RealClock implements Clock {
+	#timeout: NodeJS.Timeout | null = null;
+
+	now(): number {
+		return performance.now();
+	}
+
+	setAlarm(at: number, ring: (lateMs: number) => void): void {
+		this.clearAlarm();
+		const delay = Math.min(Math.max(0, at - this.now()), 2 ** 31 - 1);
+		this.#timeout = setTimeout(() => {
+			this.#timeout = null;
+			const lateMs = this.now() - at;
+			// After a pause the timer comes before what waits in the sockets has been read: heartbeats of healthy
+			// workers among it. So let the sockets have their turn first.
+			if (lateMs > PAUSED_MS) this.yield(() => ring(lateMs));
+			else ring(Math.max(0, lateMs));
+		}, Math.ceil(delay));
+	}
+
+	clearAlarm(): void {
+		if (this.#timeout !== null) clearTimeout(this.#timeout);
+		this.#timeout = null;
+	}
+
+	yield(callback: () => void): void {
+		// Two rounds: the first may run before the poll phase that reads the sockets.
+		setImmediate(() => setImmediate(callback));
+	}
+}
+
+/** Time that moves only when told to, and never past a timer that is due: a chain of three 10 ms timers fires three times in 30 ms. */
+export class SimulatedClock implements Clock {
+	#now = 0;
+	#alarm: { at: number; ring: (lateMs: number) => void } | null = null;
+	#waiting: Array<() => void> = [];
+
+	now(): number {
+		return this.#now;
+	}
+
+	setAlarm(at: number, ring: (lateMs: number) => void): void {
+		this.#alarm = { at: Math.max(at, this.#now), ring };
+	}
+
+	clearAlarm(): void {
+		this.#alarm = null;
+	}
+
+	yield(callback: () => void): void {
+		this.#waiting.push(callback);
+	}
+
+	/** Moves time on by `ms`, from due timer to due timer. */
+	advance(ms: number): void {
+		const end = this.#now + ms;
+		while (this.#step(end)) {}
+		this.#now = end;
+	}
+
+	/** As if the process had been stopped for `ms`: time passes, nothing runs; then the missed alarm rings once. */
+	pause(ms: number): void {
+		this.#now += ms;
+		const alarm = this.#alarm;
+		if (alarm === null || alarm.at > this.#now) return;
+		this.#alarm = null;
+		alarm.ring(this.#now - alarm.at);
+		this.advance(0);
+	}
+
+	#step(end: number): boolean {
+		const callback = this.#waiting.shift();
+		if (callback !== undefined) {
+			callback();
+			return true;
+		}
+		const alarm = this.#alarm;
+		if (alarm === null || alarm.at > end) return false;
+		this.#alarm = null;
+		this.#now = Math.max(this.#now, alarm.at);
+		alarm.ring(0);
+		return true;
+	}
+}

@@ -1,0 +1,300 @@
+/**
+ * The kernel steps machines: one mailbox, timers as data, effects carried out after each step.
+ * The machines only say what is to be done; who starts a kernel says, by name, how it is done.
+ */
+import {
+	type AnyActorRef,
+	type AnyActorScope,
+	type AnyEventObject,
+	type AnyMachineSnapshot,
+	type AnyStateMachine,
+	createActor,
+	createMachine,
+	type InputFrom,
+	type InspectionEvent,
+} from 'xstate';
+import { type Clock, PAUSED_MS } from './clock.ts';
+import { type Timer, Timers } from './timers.ts';
+
+/** How each effect of a machine is carried out; `E` maps names to params. `id` is the machine that asks. */
+export type Effects<E> = { [K in keyof E]: (params: E[K], id: string) => void };
+
+/** What one step did, for traces and logs. A step that changed nothing and asked for nothing was ignored. */
+export interface Step {
+	at: number;
+	id: string;
+	event: AnyEventObject;
+	from: string;
+	to: string;
+	effects: readonly string[];
+	ignored: boolean;
+}
+
+export interface KernelOptions {
+	clock: Clock;
+	/** Told of every step. */
+	watch?: (step: Step) => void;
+	/** XState's own inspection protocol, for the ecosystem's inspectors. */
+	inspect?: (event: InspectionEvent) => void;
+	/** Told of what should not happen: an effect or a step that threw. */
+	fault?: (id: string, what: string, error: unknown) => void;
+	/** Told that this process was paused; `events` are then sent before any timer that came due meanwhile. */
+	paused?: (lateMs: number) => void;
+	/** The next to be served after so many steps is the world. Default 2 000. */
+	burst?: number;
+}
+
+interface Cell {
+	machine: AnyStateMachine;
+	snapshot: AnyMachineSnapshot;
+	effects: Record<string, (params: unknown, id: string) => void>;
+	timers: Map<string, Timer>;
+}
+
+interface Letter {
+	to: string;
+	event: AnyEventObject;
+	/** A letter without a cell's snapshot: the first step of a new machine. */
+	birth: { machine: AnyStateMachine; input: unknown; effects: Cell['effects'] } | null;
+}
+
+interface Asked {
+	type: string;
+	params: unknown;
+}
+
+/** A state as one word: `running.healthy`, and `a+b` for what is parallel. */
+export function stateName(value: unknown): string {
+	if (typeof value === 'string') return value;
+	return Object.entries(value as Record<string, unknown>)
+		.map(([key, below]) => {
+			const name = stateName(below);
+			return name === '' ? key : `${key}.${name}`;
+		})
+		.join('+');
+}
+
+export class Kernel {
+	readonly clock: Clock;
+	readonly #options: KernelOptions;
+	readonly #cells = new Map<string, Cell>();
+	readonly #timers = new Timers();
+	/** Read from `#next` on; cut when it has been read to the end, so that a long chain costs no shifting. */
+	#mailbox: Letter[] = [];
+	#next = 0;
+	#stepping = false;
+	#yielded = false;
+	#alarmAt = Number.POSITIVE_INFINITY;
+	#asked: Asked[] = [];
+	readonly #scope: AnyActorScope;
+
+	constructor(options: KernelOptions) {
+		this.clock = options.clock;
+		this.#options = options;
+		// One inert scope for all steps: a scope of its own for each costs four times the step.
+		const blank = createActor(createMachine({}));
+		this.#scope = {
+			self: blank as unknown as AnyActorRef,
+			id: '',
+			sessionId: '',
+			logger: () => {},
+			defer: () => {},
+			emit: () => {},
+			stopChild: () => {},
+			system: blank.system,
+			actionExecutor: (action) => {
+				this.#asked.push(action);
+			},
+		};
+	}
+
+	/** Starts a machine under `id`; its first step is taken in its turn, like any other. */
+	start<M extends AnyStateMachine, E>(id: string, machine: M, input: InputFrom<M>, effects: Effects<E>): void {
+		this.#post({ to: id, event: { type: 'xstate.init' }, birth: { machine, input, effects: effects as Cell['effects'] } });
+	}
+
+	/** Puts an event into the mailbox. To an id that is not there it is a recorded no-op. */
+	send(id: string, event: AnyEventObject): void {
+		this.#post({ to: id, event, birth: null });
+	}
+
+	/** Sends after everything that already waits, and after `delayMs`. */
+	sendLater(id: string, event: AnyEventObject, delayMs: number): void {
+		this.#timers.add(this.clock.now() + delayMs, id, '', event);
+		this.#setAlarm();
+	}
+
+	snapshot(id: string): AnyMachineSnapshot | undefined {
+		return this.#cells.get(id)?.snapshot;
+	}
+
+	/** The state of a machine as one word, or null if there is none of that id. */
+	state(id: string): string | null {
+		const cell = this.#cells.get(id);
+		return cell === undefined ? null : stateName(cell.snapshot.value);
+	}
+
+	ids(): IterableIterator<string> {
+		return this.#cells.keys();
+	}
+
+	get pendingTimers(): number {
+		return this.#timers.size;
+	}
+
+	/** Forgets a machine and its timers. */
+	remove(id: string): void {
+		const cell = this.#cells.get(id);
+		if (cell === undefined) return;
+		for (const timer of cell.timers.values()) this.#timers.cancel(timer);
+		this.#cells.delete(id);
+	}
+
+	/** Forgets everything and sets no more alarms. */
+	close(): void {
+		for (const id of [...this.#cells.keys()]) this.remove(id);
+		this.#mailbox = [];
+		this.#next = 0;
+		this.clock.clearAlarm();
+	}
+
+	#post(letter: Letter): void {
+		this.#mailbox.push(letter);
+		if (!this.#stepping && !this.#yielded) this.#work();
+	}
+
+	#work(): void {
+		this.#stepping = true;
+		const burst = this.#options.burst ?? 2_000;
+		try {
+			for (let steps = 0; this.#next < this.#mailbox.length; steps++) {
+				if (steps >= burst) {
+					this.#yielded = true;
+					this.clock.yield(() => {
+						this.#yielded = false;
+						this.#work();
+					});
+					return;
+				}
+				const letter = this.#mailbox[this.#next++] as Letter;
+				if (this.#next === this.#mailbox.length) {
+					this.#mailbox = [];
+					this.#next = 0;
+				}
+				this.#step(letter);
+			}
+		} finally {
+			this.#stepping = false;
+			this.#setAlarm();
+		}
+	}
+
+	#step({ to: id, event, birth }: Letter): void {
+		const cell = this.#cells.get(id);
+		if (birth === null && (cell === undefined || cell.snapshot.status !== 'active')) {
+			this.#tell(id, event, cell === undefined ? '' : stateName(cell.snapshot.value), null, []);
+			return;
+		}
+		const before = cell?.snapshot;
+		this.#asked = [];
+		let snapshot: AnyMachineSnapshot;
+		try {
+			snapshot =
+				birth === null
+					? (before as AnyMachineSnapshot).machine.transition(before as AnyMachineSnapshot, event, this.#scope)
+					: birth.machine.getInitialSnapshot(this.#scope, birth.input);
+			if (snapshot.status === 'error') throw snapshot.error;
+		} catch (error) {
+			// The machine stays where it was: one broken machine must not take the others along.
+			this.#options.fault?.(id, `step ${event.type}`, error);
+			return;
+		}
+		const asked = this.#asked;
+		const stepped: Cell = cell !== undefined && birth === null ? cell : { machine: snapshot.machine, snapshot, effects: (birth as NonNullable<Letter['birth']>).effects, timers: new Map() };
+		stepped.snapshot = snapshot;
+		if (birth !== null) {
+			this.remove(id);
+			this.#cells.set(id, stepped);
+			this.#inspect({ type: '@xstate.actor' }, id);
+		}
+		this.#tell(id, event, before === undefined ? '' : stateName(before.value), snapshot === before ? before : snapshot, asked);
+		for (const action of asked) this.#carryOut(id, stepped, action);
+		if (snapshot.status !== 'active') {
+			for (const timer of stepped.timers.values()) this.#timers.cancel(timer);
+			stepped.timers.clear();
+		}
+	}
+
+	#carryOut(id: string, cell: Cell, { type, params }: Asked): void {
+		if (type === 'xstate.raise') return this.#setTimer(id, cell, params as { id?: string; delay?: number; event: AnyEventObject });
+		if (type === 'xstate.cancel') return this.#cancelTimer(cell, params);
+		const effect = cell.effects[type];
+		try {
+			if (effect === undefined) throw new Error(`nobody carries out '${type}'`);
+			effect(params, id);
+		} catch (error) {
+			this.#options.fault?.(id, type, error);
+			const message = error instanceof Error ? error.message : String(error);
+			this.send(id, { type: 'effect.failed', effect: type, message, at: this.clock.now() });
+		}
+	}
+
+	#setTimer(id: string, cell: Cell, { id: given, delay, event }: { id?: string; delay?: number; event: AnyEventObject }): void {
+		// Raised without a delay: XState has already taken it in the same step.
+		if (delay === undefined) return;
+		const name = given ?? event.type;
+		const earlier = cell.timers.get(name);
+		if (earlier !== undefined) this.#timers.cancel(earlier);
+		cell.timers.set(name, this.#timers.add(this.clock.now() + delay, id, name, event));
+	}
+
+	#cancelTimer(cell: Cell, params: unknown): void {
+		const name = typeof params === 'string' ? params : (params as { sendId: string }).sendId;
+		const timer = cell.timers.get(name);
+		if (timer === undefined) return;
+		this.#timers.cancel(timer);
+		cell.timers.delete(name);
+	}
+
+	#setAlarm(): void {
+		const next = this.#timers.peek();
+		const at = next?.at ?? Number.POSITIVE_INFINITY;
+		if (at === this.#alarmAt) return;
+		this.#alarmAt = at;
+		if (next === null) this.clock.clearAlarm();
+		else this.clock.setAlarm(at, (lateMs) => this.#ring(lateMs));
+	}
+
+	#ring(lateMs: number): void {
+		this.#alarmAt = Number.POSITIVE_INFINITY;
+		// What the paused hook sends is stepped at once, so that it can still cancel what only seems overdue.
+		if (lateMs > PAUSED_MS) this.#options.paused?.(lateMs);
+		const now = this.clock.now();
+		for (let timer = this.#timers.take(now); timer !== null; timer = this.#timers.take(now)) {
+			const timers = this.#cells.get(timer.owner)?.timers;
+			if (timers?.get(timer.name) === timer) timers.delete(timer.name);
+			this.#post({ to: timer.owner, event: timer.event, birth: null });
+			if (this.#yielded) break;
+		}
+		this.#setAlarm();
+	}
+
+	#tell(id: string, event: AnyEventObject, from: string, snapshot: AnyMachineSnapshot | null, asked: readonly Asked[]): void {
+		if (this.#options.inspect !== undefined) {
+			this.#inspect({ type: '@xstate.event', event, sourceRef: undefined }, id);
+			if (snapshot !== null) this.#inspect({ type: '@xstate.snapshot', event, snapshot }, id);
+			for (const { type, params } of asked) this.#inspect({ type: '@xstate.action', action: { type, params } }, id);
+		}
+		if (this.#options.watch === undefined) return;
+		const to = snapshot === null ? from : stateName(snapshot.value);
+		const effects = asked.filter(({ type }) => !type.startsWith('xstate.')).map(({ type }) => type);
+		this.#options.watch({ at: this.clock.now(), id, event, from, to, effects, ignored: snapshot === null || (from === to && asked.length === 0) });
+	}
+
+	#inspect(event: Record<string, unknown>, id: string): void {
+		if (this.#options.inspect === undefined) return;
+		const cell = this.#cells.get(id);
+		const actorRef = { id, sessionId: id, logic: cell?.machine, getSnapshot: () => cell?.snapshot };
+		this.#options.inspect({ ...event, rootId: 'choir', actorRef } as unknown as InspectionEvent);
+	}
+}

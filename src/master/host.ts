@@ -1,0 +1,31 @@
+/** What a tree asks of the place where its children live. The real one speaks to the angel; the simulated one pretends. */
+import type { WorkerEvent } from '../../machines/worker.ts';
+import type { ProcessSpec, StopSpec } from '../../machines/spec.ts';
+
+/** One incarnation, as the host sees it. */
+export interface Run {
+	/** Names this incarnation, everywhere and for ever. */
+	workerId: string;
+	path: string;
+	incarnation: number;
+	/** null: started by a master that is gone, from a spec that may be gone too. */
+	spec: ProcessSpec | null;
+	stop: StopSpec;
+}
+
+/**
+ * Each request returns at once; what becomes of it comes back as facts. A request that throws is a fact as well.
+ * `forget`: this incarnation is dead, whatever was held for it can go.
+ */
+export interface Host {
+	launch(run: Run): void;
+	watchReadiness(run: Run): void;
+	watchLiveness(run: Run): void;
+	askToDrain(run: Run): void;
+	terminate(run: Run): void;
+	kill(run: Run): void;
+	forget(run: Run): void;
+}
+
+/** Where a host tells what happened to an incarnation. */
+export type Tell = (workerId: string, fact: WorkerEvent) => void;
