@@ -294,8 +294,8 @@ export const angelMachine = setup({
 			},
 			draining: {
 				on: {
-					stop: { guard: 'isKill', target: '.escalating', actions: 'recordStop' },
-					interrupt: { target: '.escalating' },
+					// A stop that is not harder than the one under way changes nothing.
+					stop: [{ guard: 'isKill', target: '.escalating', actions: 'recordStop' }, {}],
 				},
 				initial: 'deciding',
 				states: {

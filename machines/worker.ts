@@ -294,7 +294,7 @@ export const workerMachine = setup({
 					},
 					terminating: {
 						entry: 'terminate',
-						on: { drain: { guard: 'isKill', target: 'killing', actions: 'markKilled' } },
+						on: { drain: [{ guard: 'isKill', target: 'killing', actions: 'markKilled' }, {}] },
 						after: { terminateTimeout: { target: 'killing', actions: 'markKilled' } },
 					},
 					killing: {

@@ -67,6 +67,11 @@ export class SimulatedClock implements Clock {
 		this.#waiting.push(callback);
 	}
 
+	/** When the next timer is due, or null. */
+	get due(): number | null {
+		return this.#waiting.length > 0 ? this.#now : (this.#alarm?.at ?? null);
+	}
+
 	/** Moves time on by `ms`, from due timer to due timer. */
 	advance(ms: number): void {
 		const end = this.#now + ms;

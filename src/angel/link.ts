@@ -1,0 +1,73 @@
+/** What angel and master say to each other, over a socket pair that ends with either of them: one JSON object a line. */
+import type net from 'node:net';
+import type { ListenSpec, StopMode, StopSpec } from '../../machines/spec.ts';
+import type { Leftover } from '../master/tree.ts';
+import { LineSplitter } from '../control/lines.ts';
+
+/** What is to run, all of it: the angel knows no specs. */
+export interface SpawnOrder {
+	workerId: string;
+	path: string;
+	incarnation: number;
+	file: string;
+	args: string[];
+	cwd: string;
+	env: Record<string, string>;
+	/** Sockets to hand down, from descriptor 3 on, in this order. */
+	listen: ListenSpec[];
+	/** For a later master that has to stop it without a spec. */
+	stop: StopSpec;
+}
+
+export type ToAngel =
+	| { do: 'hello' }
+	| { do: 'beat' }
+	| { do: 'running' }
+	| { do: 'ended'; exitCode: number; lines: string[] }
+	| { do: 'spawn'; order: SpawnOrder }
+	| { do: 'signal'; workerId: string; signal: 'SIGTERM' | 'SIGKILL' };
+
+export type ToMaster =
+	| { do: 'inventory'; leftovers: Leftover[]; incarnations: Array<[string, number]>; masterIncarnation: number }
+	| { do: 'spawned'; workerId: string; pid: number; startTicks: number }
+	| { do: 'failed'; workerId: string; message: string }
+	| { do: 'exited'; workerId: string; code: number | null; signal: string | null }
+	| { do: 'stop'; mode: StopMode }
+	| { do: 'reopen' };
+
+/** An environment can be long; beyond this something is wrong. */
+const MAX_LINE_BYTES = 16 * 1024 * 1024;
+
+/** One end of the link. `hear` is called for each message, `lost` once when the other end is gone. */
+export class Link<Out, In> {
+	readonly #socket: net.Socket;
+	/** Lines of one turn go out in one write: a burst of spawns is one system call. */
+	#outgoing: string[] = [];
+
+	constructor(socket: net.Socket, hear: (message: In) => void, lost: () => void) {
+		this.#socket = socket;
+		const splitter = new LineSplitter(MAX_LINE_BYTES);
+		socket.on('data', (chunk: Buffer) => {
+			for (const line of splitter.push(chunk)) hear(JSON.parse(line) as In);
+			if (splitter.tooLong) socket.destroy(new Error(`a message between angel and master may hold at most ${MAX_LINE_BYTES} bytes`));
+		});
+		socket.on('error', () => {});
+		socket.on('close', lost);
+	}
+
+	send(message: Out): void {
+		this.#outgoing.push(JSON.stringify(message) + '\n');
+		if (this.#outgoing.length === 1) process.nextTick(() => this.flush());
+	}
+
+	flush(done?: () => void): void {
+		const text = this.#outgoing.join('');
+		this.#outgoing = [];
+		if (this.#socket.writable && (text !== '' || done !== undefined)) this.#socket.write(text, () => done?.());
+		else done?.();
+	}
+
+	close(): void {
+		this.#socket.destroy();
+	}
+}

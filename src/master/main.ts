@@ -1,0 +1,192 @@
+/**
+ * The master's process: it loads the user's spec and runs the tree. It may be killed at any moment; its angel holds the
+ * processes, the sockets and the output. Arguments: state folder, bundle of the spec, the spec itself.
+ */
+import { onSignal } from '../angel/arm.ts';
+import net from 'node:net';
+import path from 'node:path';
+import { nanoid } from 'nanoid';
+import { requestOf, type Signal } from '../../machines/signals.ts';
+import { Link, type ToAngel, type ToMaster } from '../angel/link.ts';
+import { serveControl } from '../control/server.ts';
+import { RealClock } from '../kernel/clock.ts';
+import { EventLog } from '../logs/events.ts';
+import { resolveSpec } from '../spec/check.ts';
+import { loadSpec } from '../spec/load.ts';
+import { ProcessHost } from './processes.ts';
+import { StatusReader } from './status.ts';
+import { Tree } from './tree.ts';
+import { Workers } from './workers.ts';
+
+/** What the angel gave us: see its `spawn`. */
+const LINK_FD = 3;
+const CONTROL_FD = 4;
+/** Beyond this a status would not be a line. */
+const MAX_CONNECTIONS = 8_192;
+
+const [, , dir, bundleFile, specFile] = process.argv as [string, string, string, string, string];
+const clock = new RealClock();
+const events = new EventLog(dir);
+let tree: Tree | null = null;
+let asked: 'drain' | 'fast' | 'kill' | null = null;
+let inventory: Extract<ToMaster, { do: 'inventory' }> | null = null;
+let host: ProcessHost | null = null;
+let ended = false;
+
+const link = new Link<ToAngel, ToMaster>(new net.Socket({ fd: LINK_FD }), hear, () => {
+	// Without its angel a master can do nothing. The workers go on serving until the next run finds and stops them.
+	if (!ended) process.exit(1);
+});
+link.send({ do: 'hello' });
+
+function hear(message: ToMaster): void {
+	switch (message.do) {
+		case 'inventory':
+			inventory = message;
+			return startWhenLoaded();
+		case 'stop':
+			asked = message.mode;
+			return tree === null ? end(0, []) : tree.stop(message.mode);
+		case 'reopen':
+			return events.reopen();
+		default:
+			return host?.hear(message);
+	}
+}
+
+/** Says how it ended, and goes as soon as that is on its way. */
+function end(exitCode: number, lines: string[]): void {
+	if (ended) return;
+	ended = true;
+	host?.close();
+	link.send({ do: 'ended', exitCode, lines });
+	link.flush(() => process.exit(exitCode));
+}
+
+function news(level: 'info' | 'warn' | 'error', event: string, message: string, detail: Record<string, unknown> = {}): void {
+	events.write({ role: 'master', level, event, message, ...detail });
+}
+
+function take(signal: Signal): void {
+	const request = requestOf('master', signal, false);
+	switch (request.do) {
+		case 'stop':
+		case 'interrupt': {
+			news('info', 'stop.asked', `stopping: ${signal} to the master`, { signal });
+			asked = request.do === 'interrupt' ? (asked === 'fast' ? 'kill' : 'fast') : request.mode;
+			return tree === null ? end(0, []) : tree.stop(asked);
+		}
+		case 'reopen':
+			return events.reopen();
+		case 'resume':
+			return tree?.resume();
+		case 'reload':
+			return news('info', 'signal.ignored', `${signal} asks for a reload, which is not available yet`, { signal });
+		case 'later':
+			return news('info', 'signal.ignored', `${signal} asks for ${request.what}, which is not available yet`, { signal });
+		case 'ignore':
+			return news('info', 'signal.ignored', `${signal} is ignored: ${request.why}`, { signal });
+	}
+}
+onSignal(take);
+
+const loading = loadSpec(bundleFile, specFile).then((declaration) => resolveSpec(declaration));
+let loaded: Awaited<typeof loading> | null = null;
+loading.then(
+	(spec) => {
+		loaded = spec;
+		startWhenLoaded();
+	},
+	(error: Error) => end(78, [error.message]),
+);
+
+function startWhenLoaded(): void {
+	if (loaded === null || inventory === null || tree !== null || ended) return;
+	const spec = loaded;
+	const known = inventory;
+	const since = new Date().toISOString();
+	setInterval(() => link.send({ do: 'beat' }), spec.master.heartbeat.everyMs);
+	const workers = new Workers(
+		(workerId, fact) => running.tell(workerId, fact),
+		(workerId, text) => news('info', 'signal.ignored', text, { workerId }),
+	);
+	host = new ProcessHost({
+		dir,
+		base: path.dirname(specFile),
+		link,
+		workers,
+		tell: (workerId, fact) => running.tell(workerId, fact),
+		now: () => clock.now(),
+		newToken: () => nanoid(),
+		unrotated: (childPath, why) =>
+			news('warn', 'log.unrotated', `the output of ${childPath} cannot be rotated while it runs (${why}); it is when it starts again`, { path: childPath }),
+	});
+	const running = new Tree({
+		spec,
+		clock,
+		chance: Math.random,
+		newId: () => nanoid(),
+		host,
+		news: ({ level, event, message, path: childPath, detail }) => news(level, event, message, { path: childPath, ...detail }),
+		running: () => link.send({ do: 'running' }),
+		ended: ({ why, message }) => end(why === 'asked' ? 0 : why === 'exhausted' ? 70 : 1, why === 'asked' ? [] : [sentences[why](message)]),
+		incarnations: new Map(known.incarnations),
+		watch: ({ id, from, to }) => {
+			const childPath = /^worker:(.*)#(\d+)$/.exec(id);
+			if (childPath === null || from.split('.')[0] === to.split('.')[0]) return;
+			const [, which, number] = childPath as unknown as [string, string, string];
+			news('info', `child.${to.split('.')[0]}`, `${which} is ${to.split('.')[0]}`, { path: which, incarnation: Number(number), from, to });
+		},
+	});
+	tree = running;
+	serve(running, workers, since, known.masterIncarnation);
+	running.start(known.leftovers);
+	if (asked !== null) running.stop(asked);
+}
+
+const sentences = {
+	exhausted: (message: string) => `the tree gave up: ${message}`,
+	startFailed: (message: string) => `the tree did not start: ${message}`,
+};
+
+function serve(running: Tree, workers: Workers, since: string, masterIncarnation: number): void {
+	const status = new StatusReader(() => clock.now());
+	const control = serveControl({
+		maxConnections: MAX_CONNECTIONS,
+		answer: (request, connection) => {
+			if (workers.understands(request)) return workers.hear(request, connection);
+			switch (request.do) {
+				case 'status':
+					return {
+						tree: (loaded as NonNullable<typeof loaded>).id,
+						state: running.state,
+						generation: 1,
+						since,
+						angel: { pid: process.ppid, state: 'running' },
+						master: { pid: process.pid, state: running.state, incarnation: masterIncarnation, epoch: masterIncarnation },
+						children: status.read(running.view),
+					};
+				case 'restart':
+					return restart(running, request.path);
+				default:
+					throw Object.assign(new Error(`there is no request '${request.do}'`), { code: 'UNKNOWN' });
+			}
+		},
+	});
+	net.createServer({ allowHalfOpen: true }, (socket) => control.handle(socket)).listen({ fd: CONTROL_FD });
+}
+
+async function restart(running: Tree, word: unknown) {
+	const paths = typeof word === 'string' ? running.resolve(word) : [];
+	if (paths.length === 0) throw new Error(`there is no child '${String(word).slice(0, 200)}'`);
+	const results = [];
+	// One after the other: the other instances go on serving.
+	for (const childPath of paths) {
+		const from = clock.now();
+		const { ok, message } = await running.restart(childPath);
+		const { pid, incarnation: number } = running.present(childPath);
+		results.push({ path: childPath, ok, pid, incarnation: number, tookMs: Math.round(clock.now() - from), ...(ok ? {} : { error: message }) });
+	}
+	return results;
+}
+

@@ -1,0 +1,270 @@
+/** How OS children come to life and go: what the worker machines ask for, as orders to the angel and words to the workers. */
+import fs from 'node:fs';
+import path from 'node:path';
+import type { LiveSpec, NodeSpec, ProcessSpec } from '../../machines/spec.ts';
+import type { Link, SpawnOrder, ToAngel, ToMaster } from '../angel/link.ts';
+import { logFile, socketPath } from '../home.ts';
+import { childEnvironment } from '../hosts/environment.ts';
+import { sample } from '../hosts/proc.ts';
+import { Follower } from '../logs/follow.ts';
+import { rotateClosed, rotateHeld } from '../logs/rotate.ts';
+import { bundle, needsBundle } from '../spec/bundle.ts';
+import type { Host, Run, Tell } from './host.ts';
+import { keepProbing, pause, patternOf, type Surroundings, untilPassed } from './watches.ts';
+import type { Workers } from './workers.ts';
+
+export interface ProcessHostOptions {
+	/** The state folder of the tree. */
+	dir: string;
+	/** The folder of the spec: what is relative is relative to it. */
+	base: string;
+	link: Link<ToAngel, ToMaster>;
+	workers: Workers;
+	tell: Tell;
+	now: () => number;
+	newToken: () => string;
+	/** Said once per file: its output can only be rotated when its child starts again. */
+	unrotated: (path: string, why: string) => void;
+}
+
+/** Between two looks at memory peaks. */
+const PEAK_MS = 10_000;
+/** Between two looks at the sizes of output files. */
+const ROTATE_MS = 1_000;
+/** Between two looks at a child's output for the line that says ready. */
+const OUTPUT_MS = 25;
+
+interface Held {
+	run: Run;
+	/** `gone`: stopped before the angel was asked. */
+	phase: 'preparing' | 'ordered' | 'gone';
+	/** What ends its watches. */
+	over: AbortController;
+	around: Surroundings;
+	logFrom: number;
+	pid: number | null;
+	peakRssBytes: number | null;
+}
+
+const preload = new URL(`../worker/preload${path.extname(import.meta.url)}`, import.meta.url).href;
+
+export class ProcessHost implements Host {
+	readonly #options: ProcessHostOptions;
+	readonly #held = new Map<string, Held>();
+	readonly #rotating = new Set<string>();
+	readonly #unrotatable = new Set<string>();
+	readonly #intervals: NodeJS.Timeout[];
+
+	constructor(options: ProcessHostOptions) {
+		this.#options = options;
+		this.#intervals = [setInterval(() => this.#samplePeaks(), PEAK_MS), setInterval(() => this.#rotate(), ROTATE_MS)];
+		for (const interval of this.#intervals) interval.unref();
+	}
+
+	close(): void {
+		for (const interval of this.#intervals) clearInterval(interval);
+		for (const { over } of this.#held.values()) over.abort();
+	}
+
+	/** What the angel says. */
+	hear(message: ToMaster): void {
+		if (message.do === 'spawned') {
+			const held = this.#held.get(message.workerId);
+			if (held !== undefined) held.pid = message.pid;
+			this.#options.tell(message.workerId, { type: 'process.spawned', pid: message.pid, startTicks: message.startTicks });
+		} else if (message.do === 'failed') {
+			this.#failed(message.workerId, message.message);
+		} else if (message.do === 'exited') {
+			const held = this.#held.get(message.workerId);
+			const peaks = [held?.peakRssBytes ?? null, this.#options.workers.maxRssBytes(message.workerId)].filter((peak) => peak !== null);
+			const maxRssBytes = peaks.length > 0 ? Math.max(...peaks) : null;
+			const { code, signal } = message;
+			this.#options.tell(message.workerId, { type: 'process.exited', code, signal, maxRssBytes, at: this.#options.now() });
+		}
+	}
+
+	launch(run: Run): void {
+		const spec = run.spec as ProcessSpec;
+		const held: Held = {
+			run,
+			phase: 'preparing',
+			over: new AbortController(),
+			around: { env: {}, cwd: this.#folderOf(spec) },
+			logFrom: 0,
+			pid: null,
+			peakRssBytes: null,
+		};
+		this.#held.set(run.workerId, held);
+		this.#order(held, spec).then(
+			(order) => {
+				if (held.phase === 'gone') return this.#failed(run.workerId, 'stopped before it was started');
+				held.phase = 'ordered';
+				this.#options.link.send({ do: 'spawn', order });
+			},
+			(error: Error) => this.#failed(run.workerId, error.message),
+		);
+	}
+
+	watchReadiness(run: Run): void {
+		const held = this.#held.get(run.workerId);
+		if (held === undefined || run.spec === null) return;
+		const { ready } = run.spec;
+		const say = () => {
+			this.#samplePeak(held);
+			this.#options.tell(run.workerId, { type: 'process.ready' });
+		};
+		const { signal } = held.over;
+		switch (ready.kind) {
+			case 'spawned':
+				return say();
+			case 'signal':
+				return;
+			case 'after':
+				return void pause(ready.afterMs, signal).then(() => signal.aborted || say());
+			case 'probe':
+				return void untilPassed(ready.probe, ready.everyMs, held.around, signal).then((passed) => passed && say());
+			case 'output':
+				return void this.#untilPrinted(held, patternOf(ready) as RegExp).then((printed) => printed && say());
+		}
+	}
+
+	watchLiveness(run: Run): void {
+		const held = this.#held.get(run.workerId);
+		const live: LiveSpec | null = run.spec?.live ?? null;
+		if (held === undefined || live === null) return;
+		const { tell } = this.#options;
+		void keepProbing(live, held.around, held.over.signal, (result) =>
+			tell(run.workerId, result.ok ? { type: 'probe.passed' } : { type: 'probe.failed', why: result.why }),
+		);
+	}
+
+	askToDrain(run: Run): void {
+		this.#samplePeakOf(run);
+		if (!this.#options.workers.askToDrain(run.workerId)) this.#options.tell(run.workerId, { type: 'drain.undeliverable' });
+	}
+
+	terminate(run: Run): void {
+		this.#samplePeakOf(run);
+		this.#signal(run, 'SIGTERM');
+	}
+
+	kill(run: Run): void {
+		this.#samplePeakOf(run);
+		this.#signal(run, 'SIGKILL');
+	}
+
+	forget(run: Run): void {
+		this.#held.get(run.workerId)?.over.abort();
+		this.#held.delete(run.workerId);
+		this.#options.workers.forget(run.workerId);
+	}
+
+	#signal(run: Run, signal: 'SIGTERM' | 'SIGKILL'): void {
+		const held = this.#held.get(run.workerId);
+		if (held?.phase === 'preparing') held.phase = 'gone';
+		else this.#options.link.send({ do: 'signal', workerId: run.workerId, signal });
+	}
+
+	#failed(workerId: string, message: string): void {
+		this.#options.tell(workerId, { type: 'process.failed', message, at: this.#options.now() });
+	}
+
+	#folderOf({ cwd }: ProcessSpec): string {
+		return cwd === null ? this.#options.base : path.resolve(this.#options.base, cwd);
+	}
+
+	async #order(held: Held, spec: ProcessSpec): Promise<SpawnOrder> {
+		const { run, around } = held;
+		const { dir, base, workers, newToken } = this.#options;
+		const token = newToken();
+		const listen = spec.listen.map((entry, index) => ({ ...entry, fd: 3 + index }));
+		const own: Record<string, string> = { CHOIR_WORKER: run.workerId, CHOIR_TREE: dir, CHOIR_PATH: run.path };
+		if (spec.kind === 'node') {
+			own.CHOIR_CONTROL = socketPath(dir, 'control.sock');
+			own.CHOIR_TOKEN = token;
+			own.CHOIR_HEARTBEAT_MS = String(spec.heartbeat?.everyMs ?? 0);
+			own.CHOIR_READY = spec.ready.kind === 'signal' ? 'signal' : '';
+			own.CHOIR_LISTEN = JSON.stringify(listen);
+		}
+		if (listen.length > 0) {
+			own.LISTEN_FDS = String(listen.length);
+			own.LISTEN_FDNAMES = listen.map(({ name }) => name).join(':');
+		}
+		const env = await childEnvironment(spec, base, process.env, own);
+		around.env = env;
+		const { file, args } = spec.kind === 'node' ? await this.#nodeCommand(spec) : commandOf(spec.run, listen.length > 0);
+		workers.expect(run.workerId, token, spec.ready.kind === 'signal');
+		const output = logFile(dir, run.path);
+		if (this.#unrotatable.delete(output)) await rotateClosed(output, spec.logs.keep);
+		held.logFrom = fs.statSync(output, { throwIfNoEntry: false })?.size ?? 0;
+		const { workerId, path: childPath, incarnation, stop } = run;
+		return { workerId, path: childPath, incarnation, file, args, cwd: around.cwd, env, listen: spec.listen, stop };
+	}
+
+	async #nodeCommand({ module, args, execArgv }: NodeSpec): Promise<{ file: string; args: string[] }> {
+		const source = path.resolve(this.#options.base, module);
+		const options = [...execArgv, '--import', preload];
+		if (!needsBundle(source)) return { file: process.execPath, args: [...options, source, ...args] };
+		const built = await bundle(source, { cacheDir: path.join(path.dirname(this.#options.dir), '.cache') });
+		return { file: process.execPath, args: [...options, '--enable-source-maps', built.file, ...args] };
+	}
+
+	async #untilPrinted({ run, over, logFrom }: Held, pattern: RegExp): Promise<boolean> {
+		const follower = new Follower(logFile(this.#options.dir, run.path), { from: logFrom });
+		try {
+			while (!over.signal.aborted) {
+				const { lines, more } = await follower.next();
+				if (lines.some((line) => pattern.test(line))) return true;
+				if (!more) await pause(OUTPUT_MS, over.signal);
+			}
+			return false;
+		} finally {
+			await follower.close();
+		}
+	}
+
+	#samplePeakOf(run: Run): void {
+		const held = this.#held.get(run.workerId);
+		if (held !== undefined) this.#samplePeak(held);
+	}
+
+	#samplePeak(held: Held): void {
+		const peak = held.pid === null ? null : (sample(held.pid)?.peakRssBytes ?? null);
+		if (peak !== null) held.peakRssBytes = Math.max(peak, held.peakRssBytes ?? 0);
+	}
+
+	#samplePeaks(): void {
+		for (const held of this.#held.values()) this.#samplePeak(held);
+	}
+
+	/** One rotation a file at a time, and only where the cheap look says that one is due. */
+	#rotate(): void {
+		for (const { run } of this.#held.values()) {
+			const { rotateBytes, keep } = run.spec?.logs ?? { rotateBytes: 0, keep: 0 };
+			const file = logFile(this.#options.dir, run.path);
+			if (rotateBytes === 0 || this.#rotating.has(file) || this.#unrotatable.has(file)) continue;
+			const stat = fs.statSync(file, { throwIfNoEntry: false });
+			if (stat === undefined || stat.size < rotateBytes || stat.blocks * 512 < rotateBytes) continue;
+			this.#rotating.add(file);
+			rotateHeld(file, { rotateBytes, keep })
+				.then(
+					(result) => (result.rotated ? null : result.why),
+					(error: Error) => error.message,
+				)
+				.then((why) => {
+					this.#rotating.delete(file);
+					if (why === null) return;
+					this.#unrotatable.add(file);
+					this.#options.unrotated(run.path, why);
+				});
+		}
+	}
+}
+
+/** A program that takes sockets wants to know that they are meant for it: its pid, which only it can know. */
+function commandOf(run: readonly string[], hasSockets: boolean): { file: string; args: string[] } {
+	const [file, ...args] = run as [string, ...string[]];
+	if (!hasSockets) return { file, args };
+	return { file: '/bin/sh', args: ['-c', 'LISTEN_PID=$$; export LISTEN_PID; exec "$@"', 'sh', file, ...args] };
+}
+

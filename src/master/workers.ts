@@ -1,0 +1,95 @@
+/** The control connections of the workers: who has said hello, who beats, who can be asked to drain. */
+import type { WorkerEvent } from '../../machines/worker.ts';
+import type { Connection } from '../control/server.ts';
+import type { Request } from '../control/protocol.ts';
+
+interface Expected {
+	token: string;
+	connection: Connection | null;
+	/** The most that it has said of its own peak. */
+	maxRssBytes: number | null;
+	/** Whether its word counts for readiness. */
+	ready: boolean;
+}
+
+/** Words that workers say, as opposed to requests of users. */
+const words = new Set(['hello', 'beat', 'ready', 'drain.acknowledged', 'status', 'rss', 'signal.ignored']);
+
+export class Workers {
+	readonly #tell: (workerId: string, fact: WorkerEvent) => void;
+	readonly #note: (workerId: string, text: string) => void;
+	readonly #expected = new Map<string, Expected>();
+	readonly #statuses = new Map<string, string>();
+
+	constructor(tell: (workerId: string, fact: WorkerEvent) => void, note: (workerId: string, text: string) => void) {
+		this.#tell = tell;
+		this.#note = note;
+	}
+
+	/** A worker that is about to be spawned, and the word by which it will be known. */
+	expect(workerId: string, token: string, readyBySignal: boolean): void {
+		this.#expected.set(workerId, { token, connection: null, maxRssBytes: null, ready: readyBySignal });
+	}
+
+	forget(workerId: string): void {
+		this.#expected.get(workerId)?.connection?.destroy();
+		this.#expected.delete(workerId);
+		this.#statuses.delete(workerId);
+	}
+
+	maxRssBytes(workerId: string): number | null {
+		return this.#expected.get(workerId)?.maxRssBytes ?? null;
+	}
+
+	/** What the worker last said of itself. */
+	statusText(workerId: string): string | null {
+		return this.#statuses.get(workerId) ?? null;
+	}
+
+	/** False if nobody is there to be asked. */
+	askToDrain(workerId: string): boolean {
+		const connection = this.#expected.get(workerId)?.connection ?? null;
+		connection?.send({ do: 'drain' });
+		return connection !== null;
+	}
+
+	understands(request: Request): boolean {
+		return words.has(request.do);
+	}
+
+	/** A worker's word. What an unknown speaker says is refused. */
+	hear(request: Request, connection: Connection): unknown {
+		if (request.do === 'hello') return this.#greet(request, connection);
+		const workerId = connection.context.get('workerId') as string | undefined;
+		const expected = workerId === undefined ? undefined : this.#expected.get(workerId);
+		if (workerId === undefined || expected === undefined) throw new Error(`'${request.do}' is for workers: say hello first`);
+		switch (request.do) {
+			case 'beat':
+				return this.#tell(workerId, { type: 'heartbeat' });
+			case 'ready':
+				if (expected.ready) this.#tell(workerId, { type: 'process.ready' });
+				return;
+			case 'drain.acknowledged':
+				return this.#tell(workerId, { type: 'drain.acknowledged' });
+			case 'status':
+				if (typeof request.text === 'string') this.#statuses.set(workerId, request.text.slice(0, 200));
+				return;
+			case 'rss':
+				if (typeof request.maxRssBytes === 'number') expected.maxRssBytes = Math.max(expected.maxRssBytes ?? 0, request.maxRssBytes);
+				return;
+			case 'signal.ignored':
+				return this.#note(workerId, `${String(request.signal).slice(0, 20)} means nothing to a worker and is ignored`);
+		}
+	}
+
+	#greet({ worker, token }: Request, connection: Connection): void {
+		const expected = typeof worker === 'string' ? this.#expected.get(worker) : undefined;
+		if (expected === undefined || expected.token !== token) throw new Error('no such worker is expected');
+		expected.connection?.destroy();
+		expected.connection = connection;
+		connection.context.set('workerId', worker);
+		connection.onClose(() => {
+			if (expected.connection === connection) expected.connection = null;
+		});
+	}
+}

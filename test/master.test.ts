@@ -1,0 +1,93 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { type MasterContext, type MasterInput, masterMachine } from '../machines/master.ts';
+import type { ExitReason } from '../machines/spec.ts';
+import { type Row, Table } from './support/table.ts';
+import { child, supervisor } from './support/world.ts';
+
+const ready = (id: string, incarnation = 1) => ({ type: 'child.ready', id, incarnation, at: 10 });
+const died = (id: string, reason: ExitReason = 'crash', incarnation = 1, code = 1) => ({
+	type: 'child.died',
+	id,
+	incarnation,
+	exit: { reason, code, signal: null, at: 100, maxRssBytes: null },
+	chance: 0.5,
+});
+const stop = { type: 'stop', mode: 'drain' };
+const fast = { type: 'stop', mode: 'fast' };
+const restart = (id: string) => ({ type: 'restart', id, request: 'r' });
+const due = { type: 'restart.due', operation: 2 };
+
+const spec = (...children: Parameters<typeof child>[]) => supervisor('', children.map((each) => child(...each)), { intensity: { restarts: 1, withinMs: 1_000 } });
+const input: MasterInput = { spec: spec(['a'], ['b']) };
+const up = [ready('a'), ready('b')];
+const backoff = { fromMs: 100, toMs: 100, resetAfterMs: 1_000 };
+const all = spec(['a', { strategy: 'one_for_all' }], ['b']);
+
+const rows: Array<Row<MasterInput>> = [
+	['starts the first child first', [], 'starting', ['launchChild']],
+	['starts the next when the first is ready', [ready('a')], 'starting', ['launchChild']],
+	['runs when all are ready', up, 'running.steady', ['reportReady']],
+	['runs at once without children', [], 'running.steady', ['reportReady'], { spec: spec() }],
+	['does not retry a first start', [died('a', 'startFailed')], 'dead', ['reportDeath']],
+	['stops those that had started when another cannot', [ready('a'), died('b', 'startFailed')], 'draining', ['drainChild']],
+	['restarts a child', [...up, died('b')], 'running.restarting', ['reportRestart', 'launchChild']],
+	['is steady when it is ready again', [...up, died('b'), ready('b', 2)], 'running.steady', []],
+	['waits out the backoff', [...up, died('b')], 'running.restarting', ['reportRestart'], { spec: spec(['a'], ['b', { backoff }]) }],
+	['restarts after the backoff', [...up, died('b'), due], 'running.restarting', ['launchChild'], { spec: spec(['a'], ['b', { backoff }]) }],
+	['stops the siblings first under one_for_all', [...up, died('a')], 'running.restarting', ['reportRestart', 'drainChild'], { spec: all }],
+	['starts them in order when all are down', [...up, died('a'), died('b', 'shutdown')], 'running.restarting', ['launchChild'], { spec: all }],
+	['ignores the death of an earlier incarnation', [...up, died('b', 'crash', 7)], 'running.steady', []],
+	['ignores the readiness of an earlier incarnation', [...up, ready('b', 7)], 'running.steady', []],
+	['puts off a death in the middle of a start', [ready('a'), died('a')], 'starting', []],
+	['judges it when the start is complete', [ready('a'), died('a'), ready('b')], 'running.restarting', ['reportReady', 'reportRestart', 'launchChild']],
+	['leaves a finished transient child', [...up, died('b', 'normal', 1, 0)], 'running.steady', ['reportEnd'], { spec: spec(['a'], ['b', { type: 'transient' }]) }],
+	['leaves a temporary child', [...up, died('b')], 'running.steady', ['reportEnd'], { spec: spec(['a'], ['b', { type: 'temporary' }]) }],
+	['leaves a child whose code says so', [...up, died('b', 'crash', 1, 78)], 'running.steady', ['reportGivingUp']],
+	['gives up when the intensity is exceeded', [...up, died('b'), ready('b', 2), died('b', 'crash', 2)], 'draining', ['drainChild']],
+	[
+		'lets one child go when only that gives up',
+		[...up, died('b'), ready('b', 2), died('b', 'crash', 2)],
+		'running.steady',
+		['reportGivingUp'],
+		{ spec: spec(['a'], ['b', { whenExhausted: 'giveUp', intensity: { restarts: 1, withinMs: 1_000 } }]) },
+	],
+	[
+		'tries on slowly when that is declared',
+		[...up, died('b'), ready('b', 2), died('b', 'crash', 2)],
+		'running.restarting',
+		['reportRestart'],
+		{ spec: spec(['a'], ['b', { whenExhausted: 'keepTrying', intensity: { restarts: 1, withinMs: 1_000 }, backoff: { ...backoff, fromMs: 0 } }]) },
+	],
+	['drops a death that a request has dealt with', [ready('a'), died('a'), restart('a'), ready('b'), ready('a', 2)], 'running.steady', ['answer']],
+	['restarts on request', [...up, restart('b')], 'running.restarting', ['drainChild']],
+	['answers when that is done', [...up, restart('b'), died('b', 'shutdown'), ready('b', 2)], 'running.steady', ['answer']],
+	['does not know every child', [...up, restart('x')], 'running.steady', ['answer']],
+	['stops in reverse order', [...up, stop], 'draining', ['drainChild']],
+	['stops the next when one is dead', [...up, stop, died('b', 'shutdown')], 'draining', ['drainChild']],
+	['is dead when all are', [...up, stop, died('b', 'shutdown'), died('a', 'shutdown')], 'dead', ['reportDeath']],
+	['can be stopped while it starts', [stop], 'draining', ['drainChild']],
+	['drops what waited when it stops', [...up, died('b'), stop], 'draining', ['drainChild'], { spec: spec(['a'], ['b', { backoff }]) }],
+	['stops harder if asked', [...up, stop, fast], 'draining', ['drainChild']],
+	['does not stop softer if asked', [...up, fast, stop], 'draining', []],
+	['refuses a restart while it stops', [...up, stop, restart('a')], 'draining', ['answer']],
+	['ignores what is stale while it stops', [...up, stop, died('b', 'crash', 7)], 'draining', []],
+];
+
+const table = new Table(masterMachine, input);
+for (const row of rows) test(row[0], () => void table.check(row));
+
+test('a group restart counts as one', () => {
+	const { context } = table.check(['', [...up, died('a'), died('b', 'shutdown'), ready('a', 2), ready('b', 2)], 'running.steady', undefined, { spec: all }]) as { context: MasterContext };
+	assert.is(context.log.length, 1);
+	assert.equal([...context.children.values()].map(({ incarnation }) => incarnation), [2, 2]);
+});
+
+test('why it ended: exhausted', () => {
+	const alone = table.check(['', [ready('a'), died('a'), ready('a', 2), died('a', 'crash', 2)], 'dead', undefined, { spec: spec(['a']) }]);
+	assert.is((alone as { output: { why: string } }).output.why, 'exhausted');
+});
+
+test('the table is complete', () => table.assertComplete());
+
+test.run();
