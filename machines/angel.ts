@@ -108,7 +108,8 @@ export const angelMachine = setup({
 		isHarder: ({ context, event }) => event.type === 'stop' && event.mode === 'fast' && context.mode === 'drain',
 		isFastAlready: ({ context }) => context.mode !== 'drain',
 		givesUp: ({ context, event }) =>
-			event.type === 'master.exited' && intensityExceeded(logRestart(context.log, event.at, context.care.intensity), context.care.intensity),
+			event.type === 'master.exited' &&
+			intensityExceeded(logRestart(context.log, event.at, context.care.intensity), context.care.intensity),
 		forcingsLeft: ({ context }) => context.forcings < FORCINGS,
 	},
 	delays: {
@@ -132,7 +133,9 @@ export const angelMachine = setup({
 			}),
 			recordLaunch: assign({ hasMaster: true, ended: false }),
 			recordRunning: assign(({ event }) => (event.type === 'master.running' ? { runningSince: event.at } : {})),
-			recordEnd: assign(({ event }) => (event.type === 'master.ended' ? { ended: true, exitCode: event.exitCode, lines: event.lines } : {})),
+			recordEnd: assign(({ event }) =>
+				event.type === 'master.ended' ? { ended: true, exitCode: event.exitCode, lines: event.lines } : {},
+			),
 			recordExit: assign({ hasMaster: false }),
 			recordFailedBoot: assign(({ context, event }) => {
 				if (context.ended || event.type !== 'master.exited') return {};
@@ -140,7 +143,10 @@ export const angelMachine = setup({
 			}),
 			recordLateBoot: assign({ exitCode: 1, lines: ['the master did not answer while it started, and was killed'] }),
 			recordLateCheck: assign({ exitCode: 1, lines: ['the spec could not be checked in time'] }),
-			recordStuck: assign(({ context }) => ({ exitCode: context.exitCode || 1, lines: [...context.lines, 'some processes of the tree will not die'] })),
+			recordStuck: assign(({ context }) => ({
+				exitCode: context.exitCode || 1,
+				lines: [...context.lines, 'some processes of the tree will not die'],
+			})),
 			recordGivingUp: assign(({ context, event }) => {
 				const { restarts, withinMs } = context.care.intensity;
 				const how = event.type === 'master.exited' ? howOf(event) : '';
@@ -255,7 +261,14 @@ export const angelMachine = setup({
 					'master.exited': [
 						{ guard: 'hasEnded', target: 'draining.sweeping', actions: 'recordExit' },
 						{ guard: 'givesUp', target: 'draining.sweeping', actions: ['recordExit', 'recordGivingUp'] },
-						{ target: '.backoff', actions: ['recordExit', 'planRelaunch', { type: 'reportBackoff', params: ({ context, event }) => ({ delayMs: context.delayMs, how: howOf(event) }) }] },
+						{
+							target: '.backoff',
+							actions: [
+								'recordExit',
+								'planRelaunch',
+								{ type: 'reportBackoff', params: ({ context, event }) => ({ delayMs: context.delayMs, how: howOf(event) }) },
+							],
+						},
 					],
 				},
 				initial: 'watching',

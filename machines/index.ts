@@ -1,4 +1,4 @@
-/** The machines and the rules, for viewers and for tests of one's own: `import { workerMachine } from 'choir/machines'`. */
+/** The machines and the rules, for viewers and for tests of one's own (`choir/machines`). */
 export { angelMachine } from './angel.ts';
 export { masterMachine } from './master.ts';
 export * from './restart.ts';

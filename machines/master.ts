@@ -136,15 +136,16 @@ export const masterMachine = setup({
 })
 	.extend({
 		actions: {
-			planStart: assign(({ context }) =>
-				plan(context, {
-					kind: 'start',
-					strategy: 'one_for_all',
-					scope: [...context.children.keys()],
-					delayMs: null,
-					mode: 'drain',
-					request: null,
-				}).state,
+			planStart: assign(
+				({ context }) =>
+					plan(context, {
+						kind: 'start',
+						strategy: 'one_for_all',
+						scope: [...context.children.keys()],
+						delayMs: null,
+						mode: 'drain',
+						request: null,
+					}).state,
 			),
 			recordReady: assign(({ context, event }) =>
 				event.type === 'child.ready' && context.children.get(event.id)?.phase === 'starting'
@@ -187,7 +188,14 @@ export const masterMachine = setup({
 			planRequest: enqueueing(({ context, event, enqueue }) => {
 				if (event.type !== 'restart') return;
 				const { id, request } = event;
-				const { state, asks } = plan(context, { kind: 'request', strategy: 'one_for_one', scope: [id], delayMs: null, mode: 'drain', request });
+				const { state, asks } = plan(context, {
+					kind: 'request',
+					strategy: 'one_for_one',
+					scope: [id],
+					delayMs: null,
+					mode: 'drain',
+					request,
+				});
 				enqueue.assign(state);
 				for (const ask of asks) carryOut(ask, enqueue);
 			}),
@@ -204,7 +212,9 @@ export const masterMachine = setup({
 			})),
 			recordStartFailure: assign(({ context, event }) => {
 				const about = deathOf(context, event);
-				return about === null ? {} : { end: { why: 'startFailed' as const, message: describe(pathOf(context, about.child.id), about.death.exit) } };
+				return about === null
+					? {}
+					: { end: { why: 'startFailed' as const, message: describe(pathOf(context, about.child.id), about.death.exit) } };
 			}),
 			recordExhaustion: assign(({ context, event }) => {
 				const about = deathOf(context, event);
@@ -281,16 +291,31 @@ export const masterMachine = setup({
 				{ guard: 'isSettled', actions: 'proceed' },
 				{
 					guard: 'isFatal',
-					actions: ['retireFatal', { type: 'reportGivingUp', params: ({ event }) => ({ ...(event as Death), why: 'its exit code says that a restart would not help' }) }, 'proceed'],
+					actions: [
+						'retireFatal',
+						{
+							type: 'reportGivingUp',
+							params: ({ event }) => ({ ...(event as Death), why: 'its exit code says that a restart would not help' }),
+						},
+						'proceed',
+					],
 				},
 				{
 					guard: 'needsNoRestart',
-					actions: ['retire', { type: 'reportEnd', params: ({ event }) => ({ id: (event as Death).id, exit: (event as Death).exit }) }, 'proceed'],
+					actions: [
+						'retire',
+						{ type: 'reportEnd', params: ({ event }) => ({ id: (event as Death).id, exit: (event as Death).exit }) },
+						'proceed',
+					],
 				},
 				{ guard: 'escalates', target: '.draining', actions: 'recordExhaustion' },
 				{
 					guard: 'givesUp',
-					actions: ['giveUp', { type: 'reportGivingUp', params: ({ event }) => ({ ...(event as Death), why: 'it has been restarted too often' }) }, 'proceed'],
+					actions: [
+						'giveUp',
+						{ type: 'reportGivingUp', params: ({ event }) => ({ ...(event as Death), why: 'it has been restarted too often' }) },
+						'proceed',
+					],
 				},
 				{ guard: 'keepsTrying', actions: [{ type: 'planRestart', params: { slow: true } }, 'proceed'] },
 				{ actions: [{ type: 'planRestart', params: { slow: false } }, 'proceed'] },
@@ -324,7 +349,11 @@ export const masterMachine = setup({
 					restart: {
 						actions: {
 							type: 'answer',
-							params: ({ event }) => ({ request: event.type === 'restart' ? event.request : '', ok: false, message: 'the supervisor is stopping' }),
+							params: ({ event }) => ({
+								request: event.type === 'restart' ? event.request : '',
+								ok: false,
+								message: 'the supervisor is stopping',
+							}),
 						},
 					},
 					'child.died': [{ guard: 'isStale' }, { actions: ['recordDeath', 'proceed'] }],

@@ -89,9 +89,7 @@ export function operationOn(state: Supervision, id: string): Operation | undefin
 
 /** Adds an operation behind the others. One that only waits, and for nothing but what the new one covers, is absorbed. */
 export function plan(state: Supervision, operation: Omit<Operation, 'id' | 'phase' | 'launched'>): { state: Supervision; asks: Ask[] } {
-	const absorbed = state.operations.filter(
-		(other) => other.phase === 'waiting' && other.scope.every((id) => operation.scope.includes(id)),
-	);
+	const absorbed = state.operations.filter((other) => other.phase === 'waiting' && other.scope.every((id) => operation.scope.includes(id)));
 	const added: Operation = { ...operation, id: state.nextOperation, phase: 'queued', launched: [] };
 	return {
 		state: {
@@ -107,7 +105,11 @@ export function plan(state: Supervision, operation: Omit<Operation, 'id' | 'phas
 }
 
 /** The windows in which a restart of `child` counts, with this one in them; and whether one of them is exceeded. */
-export function countRestart(state: Supervision, child: Child, now: number): { supervisor: RestartLog; own: RestartLog; exceeded: boolean } {
+export function countRestart(
+	state: Supervision,
+	child: Child,
+	now: number,
+): { supervisor: RestartLog; own: RestartLog; exceeded: boolean } {
 	const { rule } = child;
 	const own = rule.intensity === null ? child.log : logRestart(child.log, now, rule.intensity);
 	// A child that does not escalate must not use up the budget of its siblings.
@@ -119,7 +121,11 @@ export function countRestart(state: Supervision, child: Child, now: number): { s
 }
 
 /** Plans what follows a death that calls for a restart. `slow`: exhausted, but tried on at the slowest backoff. */
-export function planRestart(state: Supervision, { id, exit, chance }: Death, slow: boolean): { state: Supervision; asks: Ask[]; delayMs: number } {
+export function planRestart(
+	state: Supervision,
+	{ id, exit, chance }: Death,
+	slow: boolean,
+): { state: Supervision; asks: Ask[]; delayMs: number } {
 	const child = state.children.get(id) as Child;
 	const { supervisor, own } = countRestart(state, child, exit.at);
 	const failures = countFailures(child.failures, child.readyAt, exit.at, child.rule.backoff);
@@ -145,8 +151,7 @@ export function planRestart(state: Supervision, { id, exit, chance }: Death, slo
 		mode: 'drain',
 		request: null,
 	});
-	const answers: Ask[] =
-		partOf?.request == null ? [] : [{ do: 'answer', request: partOf.request, ok: false, message: describe(id, exit) }];
+	const answers: Ask[] = partOf?.request == null ? [] : [{ do: 'answer', request: partOf.request, ok: false, message: describe(id, exit) }];
 	return { ...planned, asks: [...answers, ...planned.asks], delayMs };
 }
 

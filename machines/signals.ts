@@ -6,7 +6,18 @@ import type { StopMode } from './spec.ts';
 
 export type Role = 'angel' | 'master' | 'worker';
 
-export const signals = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH', 'SIGTTIN', 'SIGTTOU', 'SIGCONT'] as const;
+export const signals = [
+	'SIGTERM',
+	'SIGINT',
+	'SIGQUIT',
+	'SIGHUP',
+	'SIGUSR1',
+	'SIGUSR2',
+	'SIGWINCH',
+	'SIGTTIN',
+	'SIGTTOU',
+	'SIGCONT',
+] as const;
 export type Signal = (typeof signals)[number];
 
 /** What a signal asks of the process that got it. */

@@ -124,9 +124,7 @@ export const workerMachine = setup({
 })
 	.extend({
 		actions: {
-			recordSpawn: assign(({ event }) =>
-				event.type === 'process.spawned' ? { pid: event.pid, startTicks: event.startTicks } : {},
-			),
+			recordSpawn: assign(({ event }) => (event.type === 'process.spawned' ? { pid: event.pid, startTicks: event.startTicks } : {})),
 			recordReady: assign({ wasReady: true }),
 			recordTrouble: assign(({ event }) => {
 				if (event.type === 'probe.failed') return { detail: event.why };
@@ -140,7 +138,9 @@ export const workerMachine = setup({
 			countKill: assign(({ context }) => ({ kills: context.kills + 1 })),
 			// What was found first stays: a hung worker that is then asked to stop was hung.
 			markAsked: assign(({ context }) => ({ doom: context.doom ?? ('shutdown' as const) })),
-			markKilled: assign(({ context }) => ({ doom: context.doom === null || context.doom === 'shutdown' ? ('killed' as const) : context.doom })),
+			markKilled: assign(({ context }) => ({
+				doom: context.doom === null || context.doom === 'shutdown' ? ('killed' as const) : context.doom,
+			})),
 			markHung: assign(({ context }) => ({
 				doom: 'hung' as const,
 				detail: context.failedProbes > 0 ? context.detail : `no heartbeat for ${context.heartbeat?.timeoutMs ?? 0} ms`,
@@ -250,7 +250,10 @@ export const workerMachine = setup({
 						entry: {
 							type: 'reportSuspect',
 							params: ({ context }) => ({
-								why: context.failedProbes > 0 ? (context.detail ?? 'a probe failed') : `no heartbeat for ${(context.heartbeat?.timeoutMs ?? 0) / 2} ms`,
+								why:
+									context.failedProbes > 0
+										? (context.detail ?? 'a probe failed')
+										: `no heartbeat for ${(context.heartbeat?.timeoutMs ?? 0) / 2} ms`,
 							}),
 						},
 						on: {

@@ -1,8 +1,8 @@
 /** What angel and master say to each other, over a socket pair that ends with either of them: one JSON object a line. */
 import type net from 'node:net';
 import type { ListenSpec, StopMode, StopSpec } from '../../machines/spec.ts';
-import type { Leftover } from '../master/tree.ts';
 import { LineSplitter } from '../control/lines.ts';
+import type { Leftover } from '../master/tree.ts';
 
 /** What is to run, all of it: the angel knows no specs. */
 export interface SpawnOrder {

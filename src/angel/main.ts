@@ -2,7 +2,7 @@
  * The angel's process: which effect of its machine does what. It loads no code of users. It is small, because its memory
  * is what `fork` has to copy for each child, and because it must be the last to fail.
  */
-import { onSignal } from './arm.ts';
+
 import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
@@ -18,6 +18,7 @@ import { RealClock } from '../kernel/clock.ts';
 import { type Effects, Kernel } from '../kernel/kernel.ts';
 import { EventLog, type EventRecord } from '../logs/events.ts';
 import { inspectSpec } from '../spec/inspection.ts';
+import { onSignal } from './arm.ts';
 import { Link, type ToAngel, type ToMaster } from './link.ts';
 import { removePidFile, takeLock, writePidFile } from './lock.ts';
 import { type Identity, leftBehind, Processes } from './processes.ts';
@@ -122,9 +123,14 @@ class Angel {
 				const dir = this.#dir as string;
 				const left = leftBehind(dir);
 				if (left.length > 0)
-					this.#news('warn', 'leftovers.found', `${left.length} processes of an earlier run are left: ${how === 'kill' ? 'killing' : 'stopping'} them first`, {
-						pids: left.map(({ pid }) => pid),
-					});
+					this.#news(
+						'warn',
+						'leftovers.found',
+						`${left.length} processes of an earlier run are left: ${how === 'kill' ? 'killing' : 'stopping'} them first`,
+						{
+							pids: left.map(({ pid }) => pid),
+						},
+					);
 				for (const { pid } of left) {
 					if (how === 'kill') killGroup(pid, 'SIGKILL');
 					killOne(pid, how === 'kill' ? 'SIGKILL' : 'SIGTERM');
@@ -137,12 +143,16 @@ class Angel {
 				if (this.#master !== null) killGroup(this.#master.identity.pid, 'SIGKILL');
 			},
 			forwardStop: ({ mode }) => this.#master?.link.send({ do: 'stop', mode }),
-			forwardReload: () => this.#news('info', 'signal.ignored', 'SIGHUP asks for a reload, which is not available yet', { signal: 'SIGHUP' }),
+			forwardReload: () =>
+				this.#news('info', 'signal.ignored', 'SIGHUP asks for a reload, which is not available yet', { signal: 'SIGHUP' }),
 			sweep: ({ how }) => {
 				const processes = this.#processes;
 				if (processes === null) return this.#send({ type: 'tree.gone' });
 				const left = processes.sweep(how);
-				if (left.length > 0) this.#news('warn', 'tree.swept', `${left.length} processes are left: ${how === 'kill' ? 'killing' : 'stopping'} them`, { pids: left.map(({ pid }) => pid) });
+				if (left.length > 0)
+					this.#news('warn', 'tree.swept', `${left.length} processes are left: ${how === 'kill' ? 'killing' : 'stopping'} them`, {
+						pids: left.map(({ pid }) => pid),
+					});
 				this.#lookUntilGone(() => processes.remaining(how === 'kill' ? 'kill' : null), 'tree.gone');
 			},
 			reportRunning: () => {
@@ -150,7 +160,8 @@ class Angel {
 				this.#report({ ok: true, tree: this.#treeId, pid: process.pid });
 			},
 			reportHung: ({ timeoutMs }) => this.#news('error', 'master.hung', `the master did not beat for ${timeoutMs} ms and is killed`),
-			reportBackoff: ({ delayMs, how }) => this.#news('error', 'master.died', `the master ended ${how}; a new one starts in ${delayMs} ms`, { delayMs }),
+			reportBackoff: ({ delayMs, how }) =>
+				this.#news('error', 'master.died', `the master ended ${how}; a new one starts in ${delayMs} ms`, { delayMs }),
 			reportDeath: ({ exitCode, lines }) => void this.#end(exitCode, lines),
 		};
 	}
@@ -254,7 +265,12 @@ class Angel {
 			state,
 			since: this.#since,
 			angel: { pid: process.pid, state, substate: below.join('.') },
-			master: { pid: master?.identity.pid ?? null, state: master === null ? 'dead' : 'starting', incarnation: this.#masterIncarnation, epoch: this.#masterIncarnation },
+			master: {
+				pid: master?.identity.pid ?? null,
+				state: master === null ? 'dead' : 'starting',
+				incarnation: this.#masterIncarnation,
+				epoch: this.#masterIncarnation,
+			},
 			children: [],
 		};
 	}
@@ -282,7 +298,11 @@ class Angel {
 			});
 		};
 		const channel = child.stdio[3] as net.Socket;
-		const link = new Link<ToMaster, ToAngel>(channel, (message) => this.#hear(message), () => {});
+		const link = new Link<ToMaster, ToAngel>(
+			channel,
+			(message) => this.#hear(message),
+			() => {},
+		);
 		const { pid } = child;
 		this.#master = { child, identity: { pid: pid ?? 0, startTicks: pid === undefined ? 0 : (startTicks(pid) ?? 0) }, link };
 		child.once('exit', gone);
@@ -321,7 +341,8 @@ class Angel {
 	/** A process that prints what the files of the tree get: if it dies, or nobody reads it, the tree does not notice. */
 	#startPrinter(dir: string): void {
 		const sizes: Record<string, number> = {};
-		for (const name of fs.existsSync(logsDir(dir)) ? fs.readdirSync(logsDir(dir)) : []) sizes[name] = fs.statSync(path.join(logsDir(dir), name)).size;
+		for (const name of fs.existsSync(logsDir(dir)) ? fs.readdirSync(logsDir(dir)) : [])
+			sizes[name] = fs.statSync(path.join(logsDir(dir), name)).size;
 		const main = fileURLToPath(new URL(`../cli/printer${path.extname(import.meta.url)}`, import.meta.url));
 		const env = { ...process.env, CHOIR_PRINT_FROM: JSON.stringify(sizes) };
 		this.#printer = spawn(process.execPath, [main, dir], { stdio: ['pipe', 'inherit', 'inherit'], env });
@@ -360,7 +381,9 @@ class Angel {
 	async #end(exitCode: number, lines: string[]): Promise<void> {
 		this.#trial.abort();
 		if (this.#looking !== null) clearTimeout(this.#looking);
-		this.#news(exitCode === 0 ? 'info' : 'error', 'tree.ended', exitCode === 0 ? `${this.#treeId} has stopped` : lines.join('; '), { exitCode });
+		this.#news(exitCode === 0 ? 'info' : 'error', 'tree.ended', exitCode === 0 ? `${this.#treeId} has stopped` : lines.join('; '), {
+			exitCode,
+		});
 		this.#master?.link.close();
 		for (const unbind of this.#unbind) unbind();
 		await this.#sockets?.close();

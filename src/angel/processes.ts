@@ -153,7 +153,10 @@ export class Processes {
 /** The worker in whose environment a process was started. */
 function markOf(pid: number): string | null {
 	try {
-		const entry = fs.readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').find((line) => line.startsWith('CHOIR_WORKER='));
+		const entry = fs
+			.readFileSync(`/proc/${pid}/environ`, 'utf8')
+			.split('\0')
+			.find((line) => line.startsWith('CHOIR_WORKER='));
 		return entry?.slice('CHOIR_WORKER='.length) ?? null;
 	} catch {
 		return null;

@@ -81,7 +81,9 @@ function exec(spec: Extract<ProbeSpec, { kind: 'exec' }>, { env, cwd }: ProbeOpt
 	const child = spawn(file, args, { env, cwd, detached: true, stdio: 'ignore' });
 	child.on('error', (error) => answer({ ok: false, why: `${nameOf(spec)}: ${error.message}` }));
 	child.once('exit', (code, signal) =>
-		answer(code === 0 ? { ok: true } : { ok: false, why: `${nameOf(spec)} ended ${signal === null ? `with code ${code}` : `by ${signal}`}` }),
+		answer(
+			code === 0 ? { ok: true } : { ok: false, why: `${nameOf(spec)} ended ${signal === null ? `with code ${code}` : `by ${signal}`}` },
+		),
 	);
 	return () => {
 		if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) killGroup(child.pid, 'SIGKILL');

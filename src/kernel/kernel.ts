@@ -210,7 +210,10 @@ export class Kernel {
 			return;
 		}
 		const asked = this.#asked;
-		const stepped: Cell = cell !== undefined && birth === null ? cell : { machine: snapshot.machine, snapshot, effects: (birth as NonNullable<Letter['birth']>).effects, timers: new Map() };
+		const stepped: Cell =
+			cell !== undefined && birth === null
+				? cell
+				: { machine: snapshot.machine, snapshot, effects: (birth as NonNullable<Letter['birth']>).effects, timers: new Map() };
 		stepped.snapshot = snapshot;
 		if (birth !== null) {
 			this.remove(id);
@@ -288,7 +291,15 @@ export class Kernel {
 		if (this.#options.watch === undefined) return;
 		const to = snapshot === null ? from : stateName(snapshot.value);
 		const effects = asked.filter(({ type }) => !type.startsWith('xstate.')).map(({ type }) => type);
-		this.#options.watch({ at: this.clock.now(), id, event, from, to, effects, ignored: snapshot === null || (from === to && asked.length === 0) });
+		this.#options.watch({
+			at: this.clock.now(),
+			id,
+			event,
+			from,
+			to,
+			effects,
+			ignored: snapshot === null || (from === to && asked.length === 0),
+		});
 	}
 
 	#inspect(event: Record<string, unknown>, id: string): void {

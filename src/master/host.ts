@@ -1,6 +1,7 @@
 /** What a tree asks of the place where its children live. The real one speaks to the angel; the simulated one pretends. */
-import type { WorkerEvent } from '../../machines/worker.ts';
+
 import type { ProcessSpec, StopSpec } from '../../machines/spec.ts';
+import type { WorkerEvent } from '../../machines/worker.ts';
 
 /** One incarnation, as the host sees it. */
 export interface Run {

@@ -2,11 +2,12 @@
  * The master's process: it loads the user's spec and runs the tree. It may be killed at any moment; its angel holds the
  * processes, the sockets and the output. Arguments: state folder, bundle of the spec, the spec itself.
  */
-import { onSignal } from '../angel/arm.ts';
+
 import net from 'node:net';
 import path from 'node:path';
 import { nanoid } from 'nanoid';
 import { requestOf, type Signal } from '../../machines/signals.ts';
+import { onSignal } from '../angel/arm.ts';
 import { Link, type ToAngel, type ToMaster } from '../angel/link.ts';
 import { serveControl } from '../control/server.ts';
 import { RealClock } from '../kernel/clock.ts';
@@ -119,7 +120,9 @@ function startWhenLoaded(): void {
 		now: () => clock.now(),
 		newToken: () => nanoid(),
 		unrotated: (childPath, why) =>
-			news('warn', 'log.unrotated', `the output of ${childPath} cannot be rotated while it runs (${why}); it is when it starts again`, { path: childPath }),
+			news('warn', 'log.unrotated', `the output of ${childPath} cannot be rotated while it runs (${why}); it is when it starts again`, {
+				path: childPath,
+			}),
 	});
 	const running = new Tree({
 		spec,
@@ -185,8 +188,14 @@ async function restart(running: Tree, word: unknown) {
 		const from = clock.now();
 		const { ok, message } = await running.restart(childPath);
 		const { pid, incarnation: number } = running.present(childPath);
-		results.push({ path: childPath, ok, pid, incarnation: number, tookMs: Math.round(clock.now() - from), ...(ok ? {} : { error: message }) });
+		results.push({
+			path: childPath,
+			ok,
+			pid,
+			incarnation: number,
+			tookMs: Math.round(clock.now() - from),
+			...(ok ? {} : { error: message }),
+		});
 	}
 	return results;
 }
-

@@ -10,7 +10,7 @@ import { Follower } from '../logs/follow.ts';
 import { rotateClosed, rotateHeld } from '../logs/rotate.ts';
 import { bundle, needsBundle } from '../spec/bundle.ts';
 import type { Host, Run, Tell } from './host.ts';
-import { keepProbing, pause, patternOf, type Surroundings, untilPassed } from './watches.ts';
+import { keepProbing, patternOf, pause, type Surroundings, untilPassed } from './watches.ts';
 import type { Workers } from './workers.ts';
 
 export interface ProcessHostOptions {
@@ -267,4 +267,3 @@ function commandOf(run: readonly string[], hasSockets: boolean): { file: string;
 	if (!hasSockets) return { file, args };
 	return { file: '/bin/sh', args: ['-c', 'LISTEN_PID=$$; export LISTEN_PID; exec "$@"', 'sh', file, ...args] };
 }
-

@@ -109,7 +109,12 @@ export class Tree {
 				this.#news('error', this.#pathOf(id), 'effect.failed', `${what} failed: ${message}`);
 			},
 			paused: (lateMs) => {
-				this.#news('warn', '', 'supervisor.paused', `the master was paused for about ${Math.round(lateMs)} ms: every child gets a fresh interval`);
+				this.#news(
+					'warn',
+					'',
+					'supervisor.paused',
+					`the master was paused for about ${Math.round(lateMs)} ms: every child gets a fresh interval`,
+				);
 				this.resume();
 			},
 		});
@@ -252,13 +257,19 @@ export class Tree {
 				const whom = siblings.length > 0 ? ` with ${siblings.join(', ')}` : '';
 				this.#news('warn', pathOf(id), 'child.restart', `${describe(pathOf(id), exit)}; ${when}${whom}`, { exit, delayMs, siblings });
 			},
-			reportEnd: ({ id, exit }) => this.#news('info', pathOf(id), 'child.finished', `${describe(pathOf(id), exit)}; not restarted`, { exit }),
+			reportEnd: ({ id, exit }) =>
+				this.#news('info', pathOf(id), 'child.finished', `${describe(pathOf(id), exit)}; not restarted`, { exit }),
 			reportGivingUp: ({ id, exit, why }) =>
 				this.#news('error', pathOf(id), 'child.gaveUp', `${describe(pathOf(id), exit)}; not restarted: ${why}`, { exit }),
 			reportReady: () => {
 				if (path === '') return this.#options.running();
 				const [above, id] = split(path);
-				this.kernel.send(supervisorId(above), { type: 'child.ready', id, incarnation: this.#incarnations.get(path) ?? 0, at: this.kernel.clock.now() });
+				this.kernel.send(supervisorId(above), {
+					type: 'child.ready',
+					id,
+					incarnation: this.#incarnations.get(path) ?? 0,
+					at: this.kernel.clock.now(),
+				});
 			},
 			reportDeath: ({ end }) => {
 				if (path === '') return this.#options.ended(end);
@@ -338,4 +349,3 @@ const standings: Record<string, string> = {
 	fatal: '; its exit code says that a restart would not help',
 	finished: '; finished',
 };
-

@@ -1,7 +1,7 @@
 /** The control connections of the workers: who has said hello, who beats, who can be asked to drain. */
 import type { WorkerEvent } from '../../machines/worker.ts';
-import type { Connection } from '../control/server.ts';
 import type { Request } from '../control/protocol.ts';
+import type { Connection } from '../control/server.ts';
 
 interface Expected {
 	token: string;

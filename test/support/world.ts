@@ -180,7 +180,8 @@ export class World implements Host {
 	launch(run: Run): void {
 		const { ready = 10, crash, spawn } = this.behaviours.get(run.path) ?? {};
 		this.say(`${run.path}#${run.incarnation} launch`);
-		if (spawn === 'fails') return this.after(0, () => this.tree.tell(run.workerId, { type: 'process.failed', message: 'no such file', at: this.clock.now() }));
+		if (spawn === 'fails')
+			return this.after(0, () => this.tree.tell(run.workerId, { type: 'process.failed', message: 'no such file', at: this.clock.now() }));
 		const process: Process = { run, pid: this.#nextPid++, alive: true };
 		this.#processes.set(run.workerId, process);
 		this.after(0, () => this.tree.tell(run.workerId, { type: 'process.spawned', pid: process.pid, startTicks: 1 }));
@@ -222,11 +223,13 @@ export class World implements Host {
 	}
 
 	#watch({ id, to, from, event }: Step): void {
-		if (id.startsWith('worker:') && to !== from && (to === 'running.healthy' || to === 'running.suspect')) this.say(`${id.slice(7)} = ${to}`);
+		if (id.startsWith('worker:') && to !== from && (to === 'running.healthy' || to === 'running.suspect'))
+			this.say(`${id.slice(7)} = ${to}`);
 		if (id.startsWith('worker:') && to === 'dead' && from !== 'dead') {
 			const { exit } = this.tree.kernel.snapshot(id)?.context as { exit: { reason: string } };
 			this.say(`${id.slice(7)} = dead (${exit.reason})`);
 		}
-		if (id.startsWith('master:') && event.type !== 'xstate.init' && to !== from && (to === 'dead' || to === 'draining')) this.say(`${id} = ${to}`);
+		if (id.startsWith('master:') && event.type !== 'xstate.init' && to !== from && (to === 'dead' || to === 'draining'))
+			this.say(`${id} = ${to}`);
 	}
 }

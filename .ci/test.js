@@ -1,0 +1,73 @@
+// Runs the test files, two at a time, and closes the holes of their runner: a file fails that runs no test, that does not
+// end in time, or whose totals do not add up. Ends with a plain line `N passed, N failed`.
+// Arguments: parts of names of files to run; none is all.
+import { spawn } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { makeReady, root } from './ready.js';
+
+/** For one file. */
+const LIMIT_MS = 240_000;
+const AT_ONCE = 2;
+
+makeReady();
+const wanted = process.argv.slice(2);
+const files = fs
+	.readdirSync(path.join(root, 'test'))
+	.filter((name) => name.endsWith('.test.ts') && (wanted.length === 0 || wanted.some((part) => name.includes(part))))
+	.sort();
+
+let passed = 0;
+let failed = 0;
+const running = new Set();
+
+function runFile(name) {
+	const started = Date.now();
+	return new Promise((resolve) => {
+		const child = spawn(process.execPath, ['--import', 'tsx', path.join('test', name)], {
+			cwd: root,
+			detached: true,
+			stdio: ['ignore', 'pipe', 'pipe'],
+			env: { ...process.env, FORCE_COLOR: '0' },
+		});
+		running.add(child);
+		let output = '';
+		for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text));
+		let late = false;
+		const limit = setTimeout(() => {
+			late = true;
+			process.kill(-child.pid, 'SIGKILL');
+		}, LIMIT_MS);
+		child.once('close', (code) => {
+			clearTimeout(limit);
+			running.delete(child);
+			const total = Number(/Total:\s+(\d+)/.exec(output)?.[1] ?? 0);
+			const good = Number(/Passed:\s+(\d+)/.exec(output)?.[1] ?? 0);
+			const whole = code === 0 && !late && total > 0 && good === total;
+			passed += good;
+			// A file that broke in some other way counts as one failure more.
+			failed += whole ? 0 : Math.max(1, total - good);
+			const seconds = ((Date.now() - started) / 1000).toFixed(1);
+			console.log(`${whole ? 'ok  ' : 'FAIL'} ${name} ${good}/${total} ${seconds} s${late ? ' (did not end in time)' : ''}`);
+			if (!whole) console.log(output.replace(/^/gm, '     '));
+			resolve();
+		});
+	});
+}
+
+for (const signal of ['SIGINT', 'SIGTERM']) {
+	process.on(signal, () => {
+		for (const child of running) process.kill(-child.pid, 'SIGKILL');
+		process.exit(130);
+	});
+}
+
+const queue = [...files];
+await Promise.all(
+	Array.from({ length: AT_ONCE }, async () => {
+		for (let next = queue.shift(); next !== undefined; next = queue.shift()) await runFile(next);
+	}),
+);
+if (files.length === 0) failed += 1;
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed === 0 ? 0 : 1);
