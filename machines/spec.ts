@@ -272,3 +272,133 @@ export const defaults = {
 		backoff: { fromMs: 200, toMs: 5_000, resetAfterMs: 60_000 },
 	},
 } as const;
+
+/** Text such as '5s' → milliseconds; undefined if it is no duration. It comes from outside: this folder has no libraries. */
+export type ParseDuration = (text: string) => number | undefined;
+
+/** A declaration with all its defaults, durations in ms and instances written out. Only for one that `checkSpec` finds right. */
+export function resolveSpec(declaration: TreeDeclaration, parseDuration: ParseDuration): TreeSpec {
+	const ms = (duration: Duration | undefined, otherwise: number) =>
+		duration === undefined ? otherwise : typeof duration === 'number' ? duration : (parseDuration(duration) ?? otherwise);
+	const intensityOf = (given: IntensityDeclaration | undefined, otherwise: Intensity): Intensity =>
+		given === undefined ? { ...otherwise } : { restarts: given.restarts, withinMs: ms(given.within, otherwise.withinMs) };
+	const backoffOf = (given: BackoffDeclaration | 0 | undefined, otherwise: Backoff): Backoff => {
+		if (given === 0) return { ...defaults.noBackoff };
+		const fromMs = ms(given?.from, otherwise.fromMs);
+		// Who raises only the first wait means no shorter ones after it.
+		return { fromMs, toMs: ms(given?.to, Math.max(fromMs, otherwise.toMs)), resetAfterMs: ms(given?.resetAfter, otherwise.resetAfterMs) };
+	};
+	const heartbeatOf = (given: HeartbeatDeclaration | undefined, otherwise: HeartbeatSpec): HeartbeatSpec => ({
+		everyMs: ms(given?.every, otherwise.everyMs),
+		timeoutMs: ms(given?.timeout, otherwise.timeoutMs),
+	});
+	const restartOf = (
+		given: RestartType | RestartDeclaration | undefined,
+		above: { strategy: Strategy; intensity: Intensity },
+	): RestartRule => {
+		const rule: RestartDeclaration = typeof given === 'object' ? given : given === undefined ? {} : { type: given };
+		const whenExhausted = rule.whenExhausted ?? 'escalate';
+		return {
+			type: rule.type ?? 'permanent',
+			strategy: rule.strategy ?? above.strategy,
+			// One that does not escalate counts for itself.
+			intensity: rule.intensity === undefined && whenExhausted === 'escalate' ? null : intensityOf(rule.intensity, above.intensity),
+			whenExhausted,
+			backoff: backoffOf(rule.backoff, defaults.backoff),
+			okCodes: [...(rule.okCodes ?? defaults.okCodes)],
+			fatalCodes: [...(rule.fatalCodes ?? defaults.fatalCodes)],
+		};
+	};
+	const readyOf = (given: ReadyDeclaration | undefined, isServer: boolean): ReadySpec => {
+		const timeoutMs = ms(typeof given === 'object' ? given.timeout : undefined, defaults.readyTimeoutMs);
+		if (given === undefined) return { kind: isServer ? 'signal' : 'spawned', timeoutMs };
+		if (typeof given === 'string') return { kind: given, timeoutMs };
+		if ('signal' in given) return { kind: 'signal', timeoutMs };
+		if ('output' in given) return { kind: 'output', pattern: given.output.source, regexFlags: given.output.flags, timeoutMs };
+		if ('after' in given) return { kind: 'after', afterMs: ms(given.after, 0), timeoutMs };
+		return { kind: 'probe', probe: probeOf(given), everyMs: ms(given.every, defaults.readyEveryMs), timeoutMs };
+	};
+	const liveOf = (given: LiveDeclaration): LiveSpec => ({
+		probe: probeOf(given),
+		everyMs: ms(given.every, defaults.live.everyMs),
+		timeoutMs: ms(given.timeout, defaults.live.timeoutMs),
+		failures: given.failures ?? defaults.live.failures,
+	});
+	const processesOf = (child: NodeDeclaration | CommandDeclaration, above: SupervisorSpec): ProcessSpec[] => {
+		const { instances, listen = {}, stop } = child;
+		const limits = child.kind === 'node' ? defaults.stopNode : defaults.stopCommand;
+		const heartbeat = child.kind === 'node' && child.heartbeat !== 0 ? heartbeatOf(child.heartbeat, defaults.heartbeat) : null;
+		const ids = instances === undefined ? [child.id] : Array.from({ length: instances }, (_, index) => `${child.id}.${index + 1}`);
+		return ids.map((id): ProcessSpec => {
+			const common: Omit<NodeSpec, 'kind' | 'module' | 'args' | 'execArgv'> = {
+				id,
+				declaredId: child.id,
+				path: joinPath(above.path, id),
+				restart: restartOf(child.restart, above),
+				ready: readyOf(child.ready, child.kind === 'node' && Object.keys(listen).length > 0),
+				live: child.live === undefined ? null : liveOf(child.live),
+				heartbeat,
+				stop: { drainMs: ms(stop?.drain, limits.drainMs), terminateMs: ms(stop?.terminate, limits.terminateMs) },
+				listen: Object.entries(listen).map(([name, address]) => ({ name, ...addressOf(address) })),
+				env: { ...child.env },
+				envFile: child.envFile ?? null,
+				inheritEnv: child.inheritEnv ?? [],
+				cwd: child.cwd ?? null,
+				logs: { rotateBytes: child.logs?.rotateBytes ?? defaults.logs.rotateBytes, keep: child.logs?.keep ?? defaults.logs.keep },
+			};
+			if (child.kind === 'command') return { kind: 'command', ...common, run: [...child.run] };
+			return { kind: 'node', ...common, module: child.module, args: [...(child.args ?? [])], execArgv: [...(child.execArgv ?? [])] };
+		});
+	};
+	const supervisorOf = (
+		given: SupervisorOptions,
+		id: string,
+		path: string,
+		above: { strategy: Strategy; intensity: Intensity } | null,
+	): SupervisorSpec => {
+		const supervisor: SupervisorSpec = {
+			kind: 'supervisor',
+			id,
+			declaredId: id,
+			path,
+			restart: restartOf((given as SupervisorDeclaration).restart, above ?? { strategy: defaults.strategy, intensity: defaults.intensity }),
+			strategy: given.strategy ?? defaults.strategy,
+			intensity: intensityOf(given.intensity, defaults.intensity),
+			start: given.start ?? 'ordered',
+			children: [],
+		};
+		const children = given.children.flatMap((child): ChildSpec[] =>
+			child.kind === 'supervisor' ? [supervisorOf(child, child.id, joinPath(path, child.id), supervisor)] : processesOf(child, supervisor),
+		);
+		return { ...supervisor, children };
+	};
+	const { master } = declaration;
+	return {
+		id: declaration.id,
+		root: supervisorOf(declaration, '', '', null),
+		stopTimeoutMs: ms(declaration.stopTimeout, defaults.stopTimeoutMs),
+		master: {
+			heartbeat: heartbeatOf(master?.heartbeat, defaults.master.heartbeat),
+			intensity: intensityOf(master?.intensity, defaults.master.intensity),
+			backoff: backoffOf(master?.backoff, defaults.master.backoff),
+		},
+	};
+}
+
+const joinPath = (path: string, id: string) => (path === '' ? id : `${path}/${id}`);
+
+/** Where a declared address is: a port, `'host:port'`, `'[::1]:port'` or `'unix:/path'`. */
+export function addressOf(address: number | string): Omit<ListenSpec, 'name'> {
+	if (typeof address === 'number') return { host: null, port: address, socketPath: null };
+	if (address.startsWith('unix:')) return { host: null, port: null, socketPath: address.slice('unix:'.length) };
+	const colon = address.lastIndexOf(':');
+	const host = colon < 0 ? null : address.slice(0, colon).replace(/^\[|\]$/g, '');
+	return { host, port: Number(address.slice(colon + 1)), socketPath: null };
+}
+
+function probeOf(given: Probe): ProbeSpec {
+	if ('http' in given) return { kind: 'http', url: given.http, status: given.status ?? null };
+	if ('exec' in given) return { kind: 'exec', run: [...given.exec] };
+	const { host, port } = addressOf(given.tcp);
+	return { kind: 'tcp', host: host ?? '127.0.0.1', port: port as number };
+}

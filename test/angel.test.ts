@@ -4,7 +4,11 @@ import { angelMachine, FORCINGS } from '../machines/angel.ts';
 import { defaults } from '../machines/spec.ts';
 import { type Row, Table } from './support/table.ts';
 
-const checked = { type: 'spec.checked', stopTimeoutMs: 60_000, master: { ...defaults.master, intensity: { restarts: 1, withinMs: 10_000 } } };
+const checked = {
+	type: 'spec.checked',
+	stopTimeoutMs: 60_000,
+	master: { ...defaults.master, intensity: { restarts: 1, withinMs: 10_000 } },
+};
 const locked = { type: 'lock.taken' };
 const cleared = { type: 'leftovers.gone' };
 const bound = { type: 'sockets.bound' };
@@ -12,7 +16,13 @@ const hello = { type: 'master.hello' };
 const running = { type: 'master.running', at: 100 };
 const beat = { type: 'master.beat' };
 const ended = (exitCode: number) => ({ type: 'master.ended', exitCode, lines: exitCode === 0 ? [] : ['why'] });
-const exited = (code: number | null, signal: string | null = null, at = 1_000) => ({ type: 'master.exited', code, signal, at, chance: 0.5 });
+const exited = (code: number | null, signal: string | null = null, at = 1_000) => ({
+	type: 'master.exited',
+	code,
+	signal,
+	at,
+	chance: 0.5,
+});
 const gone = { type: 'tree.gone' };
 const stop = { type: 'stop', mode: 'drain', deadline: true };
 const fast = { type: 'stop', mode: 'fast', deadline: true };

@@ -18,7 +18,12 @@ const fast = { type: 'stop', mode: 'fast' };
 const restart = (id: string) => ({ type: 'restart', id, request: 'r' });
 const due = { type: 'restart.due', operation: 2 };
 
-const spec = (...children: Parameters<typeof child>[]) => supervisor('', children.map((each) => child(...each)), { intensity: { restarts: 1, withinMs: 1_000 } });
+const spec = (...children: Parameters<typeof child>[]) =>
+	supervisor(
+		'',
+		children.map((each) => child(...each)),
+		{ intensity: { restarts: 1, withinMs: 1_000 } },
+	);
 const input: MasterInput = { spec: spec(['a'], ['b']) };
 const up = [ready('a'), ready('b')];
 const backoff = { fromMs: 100, toMs: 100, resetAfterMs: 1_000 };
@@ -36,12 +41,29 @@ const rows: Array<Row<MasterInput>> = [
 	['waits out the backoff', [...up, died('b')], 'running.restarting', ['reportRestart'], { spec: spec(['a'], ['b', { backoff }]) }],
 	['restarts after the backoff', [...up, died('b'), due], 'running.restarting', ['launchChild'], { spec: spec(['a'], ['b', { backoff }]) }],
 	['stops the siblings first under one_for_all', [...up, died('a')], 'running.restarting', ['reportRestart', 'drainChild'], { spec: all }],
-	['starts them in order when all are down', [...up, died('a'), died('b', 'shutdown')], 'running.restarting', ['launchChild'], { spec: all }],
+	[
+		'starts them in order when all are down',
+		[...up, died('a'), died('b', 'shutdown')],
+		'running.restarting',
+		['launchChild'],
+		{ spec: all },
+	],
 	['ignores the death of an earlier incarnation', [...up, died('b', 'crash', 7)], 'running.steady', []],
 	['ignores the readiness of an earlier incarnation', [...up, ready('b', 7)], 'running.steady', []],
 	['puts off a death in the middle of a start', [ready('a'), died('a')], 'starting', []],
-	['judges it when the start is complete', [ready('a'), died('a'), ready('b')], 'running.restarting', ['reportReady', 'reportRestart', 'launchChild']],
-	['leaves a finished transient child', [...up, died('b', 'normal', 1, 0)], 'running.steady', ['reportEnd'], { spec: spec(['a'], ['b', { type: 'transient' }]) }],
+	[
+		'judges it when the start is complete',
+		[ready('a'), died('a'), ready('b')],
+		'running.restarting',
+		['reportReady', 'reportRestart', 'launchChild'],
+	],
+	[
+		'leaves a finished transient child',
+		[...up, died('b', 'normal', 1, 0)],
+		'running.steady',
+		['reportEnd'],
+		{ spec: spec(['a'], ['b', { type: 'transient' }]) },
+	],
 	['leaves a temporary child', [...up, died('b')], 'running.steady', ['reportEnd'], { spec: spec(['a'], ['b', { type: 'temporary' }]) }],
 	['leaves a child whose code says so', [...up, died('b', 'crash', 1, 78)], 'running.steady', ['reportGivingUp']],
 	['gives up when the intensity is exceeded', [...up, died('b'), ready('b', 2), died('b', 'crash', 2)], 'draining', ['drainChild']],
@@ -57,9 +79,19 @@ const rows: Array<Row<MasterInput>> = [
 		[...up, died('b'), ready('b', 2), died('b', 'crash', 2)],
 		'running.restarting',
 		['reportRestart'],
-		{ spec: spec(['a'], ['b', { whenExhausted: 'keepTrying', intensity: { restarts: 1, withinMs: 1_000 }, backoff: { ...backoff, fromMs: 0 } }]) },
+		{
+			spec: spec(
+				['a'],
+				['b', { whenExhausted: 'keepTrying', intensity: { restarts: 1, withinMs: 1_000 }, backoff: { ...backoff, fromMs: 0 } }],
+			),
+		},
 	],
-	['drops a death that a request has dealt with', [ready('a'), died('a'), restart('a'), ready('b'), ready('a', 2)], 'running.steady', ['answer']],
+	[
+		'drops a death that a request has dealt with',
+		[ready('a'), died('a'), restart('a'), ready('b'), ready('a', 2)],
+		'running.steady',
+		['answer'],
+	],
 	['restarts on request', [...up, restart('b')], 'running.restarting', ['drainChild']],
 	['answers when that is done', [...up, restart('b'), died('b', 'shutdown'), ready('b', 2)], 'running.steady', ['answer']],
 	['does not know every child', [...up, restart('x')], 'running.steady', ['answer']],
@@ -78,9 +110,18 @@ const table = new Table(masterMachine, input);
 for (const row of rows) test(row[0], () => void table.check(row));
 
 test('a group restart counts as one', () => {
-	const { context } = table.check(['', [...up, died('a'), died('b', 'shutdown'), ready('a', 2), ready('b', 2)], 'running.steady', undefined, { spec: all }]) as { context: MasterContext };
+	const { context } = table.check([
+		'',
+		[...up, died('a'), died('b', 'shutdown'), ready('a', 2), ready('b', 2)],
+		'running.steady',
+		undefined,
+		{ spec: all },
+	]) as { context: MasterContext };
 	assert.is(context.log.length, 1);
-	assert.equal([...context.children.values()].map(({ incarnation }) => incarnation), [2, 2]);
+	assert.equal(
+		[...context.children.values()].map(({ incarnation }) => incarnation),
+		[2, 2],
+	);
 });
 
 test('why it ended: exhausted', () => {

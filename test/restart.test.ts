@@ -1,7 +1,16 @@
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { affected, backoffMs, classifyExit, countFailures, intensityExceeded, logRestart, mayRestart, type RestartLog } from '../machines/restart.ts';
+import {
+	affected,
+	backoffMs,
+	classifyExit,
+	countFailures,
+	intensityExceeded,
+	logRestart,
+	mayRestart,
+	type RestartLog,
+} from '../machines/restart.ts';
 import type { ExitReason, RestartType, Strategy } from '../machines/spec.ts';
 
 const reasons: ExitReason[] = ['normal', 'shutdown', 'crash', 'killed', 'startFailed', 'hung', 'lost'];
@@ -26,7 +35,10 @@ test('affected: holds the failed, keeps the order, and nobody before the failed 
 			const failed = all[pick % all.length] as string;
 			const down = affected(strategy, all, failed);
 			assert.ok(down.includes(failed));
-			assert.equal(down, all.filter((id) => down.includes(id)));
+			assert.equal(
+				down,
+				all.filter((id) => down.includes(id)),
+			);
 			if (strategy === 'one_for_one') assert.equal(down, [failed]);
 			if (strategy === 'one_for_all') assert.equal(down, all);
 			if (strategy === 'rest_for_one') assert.equal(down, all.slice(all.indexOf(failed)));

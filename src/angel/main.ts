@@ -17,6 +17,7 @@ import { bootId, killGroup, killOne, startTicks } from '../hosts/proc.ts';
 import { RealClock } from '../kernel/clock.ts';
 import { type Effects, Kernel } from '../kernel/kernel.ts';
 import { EventLog, type EventRecord } from '../logs/events.ts';
+import { followedSizes } from '../logs/sizes.ts';
 import { inspectSpec } from '../spec/inspection.ts';
 import { onSignal } from './arm.ts';
 import { Link, type ToAngel, type ToMaster } from './link.ts';
@@ -340,11 +341,9 @@ class Angel {
 
 	/** A process that prints what the files of the tree get: if it dies, or nobody reads it, the tree does not notice. */
 	#startPrinter(dir: string): void {
-		const sizes: Record<string, number> = {};
-		for (const name of fs.existsSync(logsDir(dir)) ? fs.readdirSync(logsDir(dir)) : [])
-			sizes[name] = fs.statSync(path.join(logsDir(dir), name)).size;
+		ensureDir(logsDir(dir));
 		const main = fileURLToPath(new URL(`../cli/printer${path.extname(import.meta.url)}`, import.meta.url));
-		const env = { ...process.env, CHOIR_PRINT_FROM: JSON.stringify(sizes) };
+		const env = { ...process.env, CHOIR_PRINT_FROM: JSON.stringify(followedSizes(dir)) };
 		this.#printer = spawn(process.execPath, [main, dir], { stdio: ['pipe', 'inherit', 'inherit'], env });
 		this.#printer.on('error', () => {});
 		this.#printer.stdin?.on('error', () => {});

@@ -153,11 +153,14 @@ const sentences = {
 };
 
 function serve(running: Tree, workers: Workers, since: string, masterIncarnation: number): void {
-	const status = new StatusReader(() => clock.now());
+	const status = new StatusReader(
+		() => clock.now(),
+		(workerId) => workers.statusText(workerId),
+	);
 	const control = serveControl({
 		maxConnections: MAX_CONNECTIONS,
 		answer: (request, connection) => {
-			if (workers.understands(request)) return workers.hear(request, connection);
+			if (workers.understands(request, connection)) return workers.hear(request, connection);
 			switch (request.do) {
 				case 'status':
 					return {

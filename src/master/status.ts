@@ -31,6 +31,8 @@ export interface ChildStatus {
 	/** Why it is down for good, if it is. */
 	standing: string | null;
 	note: string | null;
+	/** What the worker last said of itself, by `status()`. */
+	says: string | null;
 	strategy?: string;
 	children?: ChildStatus[];
 }
@@ -44,9 +46,11 @@ interface Usage {
 export class StatusReader {
 	#usages = new Map<number, Usage>();
 	readonly #now: () => number;
+	readonly #says: (workerId: string) => string | null;
 
-	constructor(now: () => number) {
+	constructor(now: () => number, says: (workerId: string) => string | null) {
 		this.#now = now;
+		this.#says = says;
 	}
 
 	read(views: readonly ChildView[]): ChildStatus[] {
@@ -85,6 +89,7 @@ export class StatusReader {
 			cpuPercent,
 			standing,
 			note,
+			says: view.workerId === null ? null : this.#says(view.workerId),
 		};
 		if (spec.kind !== 'supervisor') return common;
 		return { ...common, strategy: spec.strategy, children: view.children.map((child) => this.#statusOf(child, seen)) };

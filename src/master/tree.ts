@@ -59,6 +59,7 @@ export interface ChildView {
 	spec: ChildSpec;
 	state: 'starting' | 'running' | 'draining' | 'dead';
 	substate: string | null;
+	workerId: string | null;
 	pid: number | null;
 	startTicks: number | null;
 	incarnation: number;
@@ -202,6 +203,7 @@ export class Tree {
 				spec: child,
 				state: state as ChildView['state'],
 				substate: below.length > 0 ? below.join('.') : waits ? 'backoff' : null,
+				workerId: worker?.workerId ?? null,
 				pid: worker?.pid ?? null,
 				startTicks: worker?.startTicks ?? null,
 				incarnation,

@@ -53,8 +53,9 @@ export class Workers {
 		return connection !== null;
 	}
 
-	understands(request: Request): boolean {
-		return words.has(request.do);
+	/** Whether a request is a worker's word: `status` is one only from a worker. */
+	understands(request: Request, connection: Connection): boolean {
+		return words.has(request.do) && (request.do !== 'status' || connection.context.has('workerId'));
 	}
 
 	/** A worker's word. What an unknown speaker says is refused. */

@@ -6,7 +6,7 @@ import { stateName } from '../../src/kernel/kernel.ts';
 /** An event, or the name of a delay whose timer fires in the present state. */
 export type Happening = AnyEventObject | string;
 /** What it promises, what happens, where that leads, and which effects the last happening asked for (if that matters). */
-export type Row<Input> = [promise: string, happenings: Happening[], state: string, effects?: string[], input?: Partial<Input>];
+export type Row<Input> = [promise: string, happenings: Happening[], state: string, effects?: string[] | undefined, input?: Partial<Input>];
 
 interface Arrow {
 	source: { id: string };

@@ -1,0 +1,148 @@
+/** The command line: which words there are, and what they exit with. Each command is in a file of its own and loaded when it is asked for. */
+
+import { createRequire } from 'node:module';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Complaint, exitCodes } from './complaint.ts';
+import { asDuration, parseDuration } from './duration.ts';
+
+/** By its own name: the way to it differs between the sources and what is built from them. */
+const { version } = createRequire(import.meta.url)('choir/package.json') as { version: string };
+
+const examples = `
+Examples:
+  choir check tree.ts                    is the spec right, and what is in it
+  choir run tree.ts                      in the foreground; Ctrl-C stops it, a second one at once
+  choir start tree.ts                    in the background; returns once it runs
+  choir status --watch                   what runs, how often it was restarted, why it last died
+  choir wait shop --for running          until everything is ready
+  choir logs web -n 20 -f                the output of all instances of web
+  choir restart web.1                    one instance
+  choir stop shop                        drains, then stops; --fast does not drain
+
+A tree is meant by its name or by its spec file; where only one runs it may be left out.
+State is kept in $CHOIR_HOME, else $XDG_STATE_HOME/choir, else ~/.local/state/choir.
+
+Exit codes: 0 done; 1 it failed; 64 wrong usage; 70 the tree gave up; 75 already running; 78 the spec is wrong.
+`;
+
+/** Runs a command and gives its exit code. `args` are the words after `choir`. */
+export async function main(args: string[]): Promise<number> {
+	// `choir status | head`: who reads no more is not to be told so.
+	process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+		if (error.code === 'EPIPE') process.exit(exitCodes.ok);
+		throw error;
+	});
+	let exitCode: number = exitCodes.ok;
+	const program = commands((code) => {
+		exitCode = code;
+	});
+	try {
+		await program.parseAsync(args, { from: 'user' });
+		return exitCode;
+	} catch (error) {
+		// Commander has said it already: help and version end with 0, everything else is wrong usage.
+		if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+		const verbose = program.opts<{ verbose?: boolean }>().verbose === true;
+		for (const line of error instanceof Complaint ? error.lines : [(error as Error).message]) process.stderr.write(`${line}\n`);
+		if (verbose) process.stderr.write(`${(error as Error).stack}\n`);
+		return error instanceof Complaint ? error.exitCode : exitCodes.failed;
+	}
+}
+
+function commands(end: (exitCode: number) => void): Command {
+	const program = new Command('choir')
+		.description('Keeps a declared tree of processes alive.')
+		.version(version)
+		.option('--verbose', 'with a stack trace for errors')
+		.addHelpText('after', examples)
+		.showHelpAfterError('(`choir --help` shows what there is)')
+		.configureHelp({ showGlobalOptions: true })
+		.exitOverride();
+
+	program
+		.command('run')
+		.summary('run a tree in the foreground')
+		.description(
+			'Runs the tree of a spec until it is stopped. On a terminal the output of each child has its name before it; elsewhere it is JSON lines.',
+		)
+		.argument('<spec>', 'a file that exports a tree')
+		.action(async (spec: string) => end(await (await import('./run.ts')).run(spec)));
+
+	program
+		.command('start')
+		.summary('run a tree in the background')
+		.description('Starts the tree of a spec in the background, and returns once all of it runs, or with the reason why not.')
+		.argument('<spec>', 'a file that exports a tree')
+		.addOption(timeout(120_000))
+		.action(async (spec: string, options) => end(await (await import('./start.ts')).start(spec, options)));
+
+	program
+		.command('stop')
+		.summary('stop a tree that runs')
+		.description('Stops a tree: drains its children, in reverse order, and waits until all of it is gone.')
+		.argument('[tree]', 'a name or a spec file')
+		.option('--fast', 'do not drain: SIGTERM at once')
+		.option('--kill', 'SIGKILL at once')
+		.addOption(timeout(0))
+		.action(async (tree: string | undefined, options) => end(await (await import('./stop.ts')).stop(tree, options)));
+
+	program
+		.command('status')
+		.summary('show a tree with its states')
+		.argument('[tree]', 'a name or a spec file')
+		.option('--json', 'as JSON')
+		.option('--watch', 'again each second; without a terminal, at each change')
+		.action(async (tree: string | undefined, options) => end(await (await import('./status.ts')).status(tree, options)));
+
+	program
+		.command('wait')
+		.summary('wait until a tree or a child is in a state')
+		.description('Waits; exits with 0, or with 1 and what is missing. The tree need not run yet.')
+		.argument('[tree]', 'a name or a spec file')
+		.option('--for <state>', 'running (all children), dead, or PATH=STATE such as web.1=running', 'running')
+		.addOption(timeout(10_000))
+		.action(async (tree: string | undefined, options) => end(await (await import('./wait.ts')).wait(tree, options)));
+
+	program
+		.command('restart')
+		.summary('restart a child')
+		.description('Stops a child as its spec says and starts it again. `web` means all instances, `web.1` is one.')
+		.argument('<path>', 'a child, as `choir status` shows it')
+		.option('--tree <tree>', 'a name or a spec file')
+		.addOption(timeout(120_000))
+		.action(async (path: string, options) => end(await (await import('./restart.ts')).restart(path, options)));
+
+	program
+		.command('logs')
+		.summary('show the output of children')
+		.description(
+			'Shows what children have printed, also when the tree does not run. `choir logs angel` and `choir logs master` show their own.',
+		)
+		.argument('[path]', 'a child; its instances and what is below it are meant as well')
+		.option('-f, --follow', 'go on with what comes')
+		.option('-n, --lines <count>', 'lines of each child', parseCount, 100)
+		.option('--json', 'as JSON lines')
+		.option('--tree <tree>', 'a name or a spec file')
+		.action(async (path: string | undefined, options) => end(await (await import('./logs.ts')).logs(path, options)));
+
+	program
+		.command('check')
+		.summary('validate a spec and print its tree')
+		.description('Says all that is wrong with a spec, or prints the tree that it declares. Nothing is started.')
+		.argument('<spec>', 'a file that exports a tree')
+		.option('--json', 'as JSON')
+		.action(async (spec: string, options) => end(await (await import('./check.ts')).check(spec, options)));
+
+	return program;
+}
+
+function timeout(ms: number): Option {
+	return new Option('--timeout <duration>', 'how long to wait for it (0: as long as it takes)')
+		.argParser(parseDuration)
+		.default(ms, ms === 0 ? '0' : asDuration(ms));
+}
+
+function parseCount(text: string): number {
+	if (!/^\d{1,7}$/.test(text)) throw new InvalidArgumentError(`expected a number of lines, got '${text}'`);
+	return Number(text);
+}

@@ -1,0 +1,61 @@
+/** A tree as an outline: what `choir check` prints. */
+
+import path from 'node:path';
+import type { ChildSpec, ListenSpec, ReadySpec, SupervisorSpec, TreeSpec } from '../../machines/spec.ts';
+import { asDuration } from './duration.ts';
+
+/** One line a child, instances of one child together, indented by depth and aligned. Modules are shown relative to the spec's `folder`. */
+export function outline({ id, root }: TreeSpec, folder: string): string {
+	const rows: Array<[name: string, text: string]> = [[id, supervisorText('tree', root)]];
+	addChildren(root.children, 1, folder, rows);
+	const width = Math.max(...rows.map(([name]) => name.length));
+	return rows.map(([name, text]) => `${name.padEnd(width)}  ${text}\n`).join('');
+}
+
+function addChildren(children: ChildSpec[], depth: number, folder: string, rows: Array<[string, string]>): void {
+	const seen = new Set<string>();
+	for (const child of children) {
+		if (seen.has(child.declaredId)) continue;
+		seen.add(child.declaredId);
+		const instances = children.filter(({ declaredId }) => declaredId === child.declaredId).length;
+		rows.push(['  '.repeat(depth) + child.declaredId, childText(child, instances, folder)]);
+		if (child.kind === 'supervisor') addChildren(child.children, depth + 1, folder, rows);
+	}
+}
+
+function childText(child: ChildSpec, instances: number, folder: string): string {
+	if (child.kind === 'supervisor') return `${supervisorText('supervisor', child)}, ${child.restart.type}`;
+	return [
+		instances > 1 ? `${child.kind} × ${instances}` : child.kind,
+		child.kind === 'node' ? path.relative(folder, path.resolve(folder, child.module)) : child.run.join(' '),
+		child.restart.type,
+		child.restart.strategy,
+		...child.listen.map(listenText),
+		readyText(child.ready),
+	].join(', ');
+}
+
+function supervisorText(kind: string, { strategy, intensity, start }: SupervisorSpec): string {
+	const within = `${intensity.restarts} restarts within ${asDuration(intensity.withinMs)}`;
+	return `${kind}, ${strategy}, ${within}${start === 'parallel' ? ', starts in parallel' : ''}`;
+}
+
+function listenText({ name, host, port, socketPath }: ListenSpec): string {
+	if (socketPath !== null) return `${name} on unix:${socketPath}`;
+	return `${name} on ${host === null ? '' : `${host}:`}${port}`;
+}
+
+function readyText(ready: ReadySpec): string {
+	switch (ready.kind) {
+		case 'spawned':
+			return 'ready when spawned';
+		case 'signal':
+			return 'ready by its own word';
+		case 'output':
+			return `ready at output /${ready.pattern}/${ready.regexFlags}`;
+		case 'after':
+			return `ready after ${asDuration(ready.afterMs)}`;
+		case 'probe':
+			return `ready by ${ready.probe.kind} probe`;
+	}
+}

@@ -1,0 +1,25 @@
+/** One line on a terminal's standard error that says what is being waited for; elsewhere nothing. */
+
+const EVERY_MS = 200;
+const CLEAR = '\r\x1b[K';
+
+export class Progress {
+	readonly #text: string;
+	readonly #startedAt = performance.now();
+	readonly #ticking: NodeJS.Timeout | null;
+
+	constructor(text: string) {
+		this.#text = text;
+		this.#ticking = process.stderr.isTTY ? setInterval(() => this.#draw(), EVERY_MS) : null;
+	}
+
+	close(): void {
+		if (this.#ticking === null) return;
+		clearInterval(this.#ticking);
+		process.stderr.write(CLEAR);
+	}
+
+	#draw(): void {
+		process.stderr.write(`${CLEAR}${this.#text} … ${Math.round((performance.now() - this.#startedAt) / 1_000)} s`);
+	}
+}

@@ -1,0 +1,9 @@
+/** `choir run`: this process becomes the angel. */
+
+import { specPath } from './choose.ts';
+
+export async function run(file: string): Promise<number> {
+	const spec = specPath(file);
+	const { runAngel } = await import('../angel/main.ts');
+	return runAngel({ spec, foreground: true, reportFd: null });
+}

@@ -1,0 +1,32 @@
+/** What the preload and the library `choir/worker` share. One object a process, whichever of them is loaded first or twice. */
+import type { Channel } from './channel.ts';
+
+export interface Listening {
+	name: string;
+	host: string | null;
+	port: number | null;
+	socketPath: string | null;
+	fd: number;
+}
+
+export interface WorkerState {
+	path: string;
+	workerId: string;
+	listen: Listening[];
+	channel: Channel | null;
+	/** Readiness is the worker's to say; without its word, its listening says so. */
+	readyBySignal: boolean;
+	libraryLoaded: boolean;
+	drains: Array<() => unknown>;
+}
+
+const key = Symbol.for('choir.worker');
+
+/** The shared state; null outside choir. */
+export function workerState(): WorkerState | null {
+	return (globalThis as { [key]?: WorkerState })[key] ?? null;
+}
+
+export function shareState(state: WorkerState): void {
+	(globalThis as { [key]?: WorkerState })[key] = state;
+}
