@@ -411,7 +411,7 @@ function oneOf(checker: Checker, words: readonly string[]): Check {
 		const near = typeof value === 'string' ? nearest(value, words) : null;
 		checker.report(
 			path,
-			`${words.map((word) => `'${word}'`).join(', ')}${near === null ? '' : ` (did you mean '${near}'?)`}`,
+			`${listOf(words)}${near === null ? '' : ` (did you mean '${near}'?)`}`,
 			describe(value),
 		);
 	};
@@ -438,6 +438,12 @@ function describe(value: unknown): string {
 		return keys.length === 0 ? 'an empty object' : `{ ${keys.join(', ')} }`;
 	}
 	return String(value);
+}
+
+/** `'a', 'b' or 'c'`. */
+function listOf(words: readonly string[]): string {
+	const quoted = words.map((word) => `'${word}'`);
+	return `${quoted.slice(0, -1).join(', ')} or ${quoted.at(-1)}`;
 }
 
 /** The word that is most like this one, if it is close enough to be meant. */

@@ -19,7 +19,7 @@ export interface Bundle {
 /** Bundles kept in a cache. */
 const KEPT = 50;
 /** Changes whenever the same sources would give another bundle. */
-const RECIPE = 'choir-bundle-1';
+const RECIPE = 'choir-bundle-2';
 const extension = path.extname(import.meta.url);
 /** choir is always the one that runs, whatever is installed beside the spec. */
 const own: Record<string, string> = {
@@ -40,7 +40,7 @@ export async function bundle(file: string, { cacheDir }: { cacheDir: string }): 
 	const cached = await readCached(`${entry}.json`);
 	if (cached !== null) return cached;
 	await fs.mkdir(cacheDir, { recursive: true, mode: 0o700 });
-	const { text, inputs } = await build(source);
+	const { text, inputs } = await build(source, `${entry}.mjs`);
 	const hashes = await Promise.all(inputs.map(async (input) => [input, digest(await fs.readFile(input))]));
 	const hash = digest(text);
 	const built = `${entry}-${hash}.mjs`;
@@ -87,11 +87,13 @@ async function prune(cacheDir: string): Promise<void> {
 	await Promise.all(aged.slice(KEPT).map(({ name }) => fs.rm(path.join(cacheDir, name), { force: true })));
 }
 
-async function build(source: string): Promise<{ text: string; inputs: string[] }> {
+/** `outfile` is never written: the source map's paths are relative to it. */
+async function build(source: string, outfile: string): Promise<{ text: string; inputs: string[] }> {
 	const esbuild = await import('esbuild');
 	try {
 		const { outputFiles, metafile } = await esbuild.build({
 			entryPoints: [source],
+			outfile,
 			bundle: true,
 			write: false,
 			metafile: true,

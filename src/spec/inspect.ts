@@ -15,12 +15,10 @@ async function inspect(file: string, cacheDir: string): Promise<InspectResult> {
 	try {
 		const built = await bundle(file, { cacheDir });
 		const declaration = await loadSpec(built.file, file);
-		const problems = checkSpec(declaration);
+		const problems = [...checkSpec(declaration), ...checkFiles(declaration, path.dirname(file))];
 		const errors = problems.filter(({ severity }) => severity === 'error');
 		if (errors.length > 0) return refused(errors.map(({ message }) => message));
 		const outline = resolveSpec(declaration);
-		const missing = checkFiles(outline, declaration, path.dirname(file));
-		if (missing.length > 0) return refused(missing.map(({ message }) => message));
 		const { id: tree, stopTimeoutMs, master } = outline;
 		return { ok: true, tree, bundle: built.file, stopTimeoutMs, master, warnings: problems.map(({ message }) => message), outline };
 	} catch (error) {

@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Problem } from '../../machines/check.ts';
-import type { ChildDeclaration, ChildSpec, ProcessSpec, SupervisorOptions, TreeDeclaration, TreeSpec } from '../../machines/spec.ts';
+import type { TreeDeclaration } from '../../machines/spec.ts';
 
 /** A spec that awaits something for longer does not declare a tree, it does something. */
 const LOAD_MS = 30_000;
@@ -57,33 +57,32 @@ function nameOf(value: unknown): string {
 	return typeof value === 'function' ? 'a function' : JSON.stringify(value);
 }
 
-/** What the files around a spec do not have: modules, programs, folders, env files. With the paths of the declaration. */
-export function checkFiles(spec: TreeSpec, declaration: TreeDeclaration, folder: string): Problem[] {
+/**
+ * What the files around a spec do not have: modules, programs, folders, env files. It takes a declaration as it is, right or
+ * wrong, so that everything can be said at once; what is not even of the right type is `checkSpec`'s to say.
+ */
+export function checkFiles(declaration: unknown, folder: string): Problem[] {
 	const problems: Problem[] = [];
-	const byPath = new Map<string, ProcessSpec>();
-	const learn = (children: readonly ChildSpec[]) => {
-		for (const child of children) {
-			if (child.kind === 'supervisor') learn(child.children);
-			else byPath.set(pathOfDeclared(child), child);
-		}
-	};
-	learn(spec.root.children);
-	const walk = ({ children }: SupervisorOptions, place: string, above: string) => {
-		for (const [index, child] of children.entries()) {
+	const walk = (parent: Record<string, unknown>, place: string, depth: number) => {
+		if (!Array.isArray(parent.children) || depth > MAX_DEPTH) return;
+		for (const [index, child] of parent.children.entries()) {
 			const here = `${place}.children[${index}]`;
-			const childPath = above === '' ? child.id : `${above}/${child.id}`;
-			if (child.kind === 'supervisor') walk(child, here, childPath);
-			else problems.push(...missing(child, byPath.get(childPath) as ProcessSpec, here, folder));
+			if (!isObject(child)) continue;
+			if (child.kind === 'supervisor') walk(child, here, depth + 1);
+			else problems.push(...missing(child, here, folder));
 		}
 	};
-	walk(declaration, declaration.id, '');
+	if (isObject(declaration)) walk(declaration, String(declaration.id), 0);
 	return problems;
 }
 
-const pathOfDeclared = ({ path: childPath, id, declaredId }: ProcessSpec) => childPath.slice(0, childPath.length - id.length) + declaredId;
+const MAX_DEPTH = 32;
 
-function missing(declared: ChildDeclaration, spec: ProcessSpec, place: string, folder: string): Problem[] {
-	const cwd = path.resolve(folder, spec.cwd ?? '.');
+function isObject(value: unknown): value is Record<string, unknown> {
+	return typeof value === 'object' && value !== null;
+}
+
+function missing({ kind, module, run, cwd, envFile, env }: Record<string, unknown>, place: string, folder: string): Problem[] {
 	const problems: Problem[] = [];
 	const wrong = (field: string, expected: string, got: string) =>
 		problems.push({
@@ -93,20 +92,22 @@ function missing(declared: ChildDeclaration, spec: ProcessSpec, place: string, f
 			message: `${place}.${field}: expected ${expected}, got '${got}'`,
 			severity: 'error',
 		});
-	if (spec.cwd !== null && !isFolder(cwd)) wrong('cwd', 'a folder that exists', spec.cwd);
-	if (spec.envFile !== null && !fs.existsSync(path.resolve(folder, spec.envFile))) wrong('envFile', 'a file that exists', spec.envFile);
-	if (spec.kind === 'node' && !isFile(path.resolve(folder, spec.module)))
-		wrong('module', `a module that exists (looked in ${folder})`, spec.module);
-	if (spec.kind === 'command' && declared.kind === 'command' && !canRun(spec, cwd))
-		wrong('run[0]', 'a program on PATH, or its path', spec.run[0] ?? '');
+	const at = path.resolve(folder, isText(cwd) ? cwd : '.');
+	if (isText(cwd) && !isFolder(at)) wrong('cwd', 'a folder that exists', cwd);
+	if (isText(envFile) && !isFile(path.resolve(folder, envFile))) wrong('envFile', 'a file that exists', envFile);
+	if (kind === 'node' && isText(module) && !isFile(path.resolve(folder, module)))
+		wrong('module', `a module that exists (looked in ${folder})`, module);
+	const program: unknown = Array.isArray(run) ? run[0] : undefined;
+	const searched = isObject(env) && isText(env.PATH) ? env.PATH : (process.env.PATH ?? '');
+	if (kind === 'command' && isText(program) && !canRun(program, at, searched)) wrong('run[0]', 'a program on PATH, or its path', program);
 	return problems;
 }
 
+const isText = (value: unknown): value is string => typeof value === 'string' && value !== '' && !value.includes('\0');
 const isFile = (file: string) => fs.statSync(file, { throwIfNoEntry: false })?.isFile() ?? false;
 const isFolder = (file: string) => fs.statSync(file, { throwIfNoEntry: false })?.isDirectory() ?? false;
 
-function canRun({ run, env }: Extract<ProcessSpec, { kind: 'command' }>, cwd: string): boolean {
-	const [program = ''] = run;
+function canRun(program: string, cwd: string, searched: string): boolean {
 	const executable = (file: string) => {
 		try {
 			fs.accessSync(file, fs.constants.X_OK);
@@ -116,7 +117,5 @@ function canRun({ run, env }: Extract<ProcessSpec, { kind: 'command' }>, cwd: st
 		}
 	};
 	if (program.includes('/')) return executable(path.resolve(cwd, program));
-	return (env.PATH ?? process.env.PATH ?? '')
-		.split(path.delimiter)
-		.some((folder) => folder !== '' && executable(path.resolve(cwd, folder, program)));
+	return searched.split(path.delimiter).some((folder) => folder !== '' && executable(path.resolve(cwd, folder, program)));
 }
