@@ -1,4 +1,4 @@
-// Builds dist/ from src/ and machines/, anew each time so that nothing deleted lives on there.
+// Builds dist/ from src/ and machines/: aside, and put in its place when it is whole, so that what runs from it goes on.
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -6,8 +6,17 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const dist = path.join(root, 'dist');
-const tsc = path.join(root, 'node_modules/.bin/tsc');
-fs.rmSync(dist, { recursive: true, force: true });
-const { status } = spawnSync(tsc, ['-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' });
-if (status !== 0) process.exit(1);
-fs.writeFileSync(path.join(dist, '.built'), '');
+const aside = path.join(root, `dist.${process.pid}`);
+const before = path.join(root, `dist.${process.pid}.old`);
+const { status } = spawnSync(path.join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json', '--outDir', aside], {
+	cwd: root,
+	stdio: 'inherit',
+});
+if (status === 0) {
+	fs.writeFileSync(path.join(aside, '.built'), '');
+	if (fs.existsSync(dist)) fs.renameSync(dist, before);
+	fs.renameSync(aside, dist);
+}
+fs.rmSync(before, { recursive: true, force: true });
+fs.rmSync(aside, { recursive: true, force: true });
+process.exit(status === 0 ? 0 : 1);

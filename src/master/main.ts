@@ -6,7 +6,9 @@
 import net from 'node:net';
 import path from 'node:path';
 import { nanoid } from 'nanoid';
+import { describe } from '../../machines/operations.ts';
 import { requestOf, type Signal } from '../../machines/signals.ts';
+import type { WorkerContext } from '../../machines/worker.ts';
 import { onSignal } from '../angel/arm.ts';
 import { Link, type ToAngel, type ToMaster } from '../angel/link.ts';
 import { serveControl } from '../control/server.ts';
@@ -138,7 +140,9 @@ function startWhenLoaded(): void {
 			const childPath = /^worker:(.*)#(\d+)$/.exec(id);
 			if (childPath === null || from.split('.')[0] === to.split('.')[0]) return;
 			const [, which, number] = childPath as unknown as [string, string, string];
-			news('info', `child.${to.split('.')[0]}`, `${which} is ${to.split('.')[0]}`, { path: which, incarnation: Number(number), from, to });
+			const ended = to === 'dead' ? (running.kernel.snapshot(id)?.context as WorkerContext | undefined)?.exit : null;
+			const message = ended == null ? `${which} is ${to.split('.')[0]}` : describe(which, ended);
+			news('info', `child.${to.split('.')[0]}`, message, { path: which, incarnation: Number(number), from, to });
 		},
 	});
 	tree = running;

@@ -255,9 +255,9 @@ export class Tree {
 				this.#requests.delete(request);
 			},
 			reportRestart: ({ id, exit, delayMs, siblings }) => {
-				const when = delayMs > 0 ? `restarting in ${delayMs} ms` : 'restarting';
+				const when = delayMs > 0 ? `restarts in ${delayMs} ms` : 'restarts';
 				const whom = siblings.length > 0 ? ` with ${siblings.join(', ')}` : '';
-				this.#news('warn', pathOf(id), 'child.restart', `${describe(pathOf(id), exit)}; ${when}${whom}`, { exit, delayMs, siblings });
+				this.#news('warn', pathOf(id), 'child.restart', `${pathOf(id)} ${when}${whom}`, { exit, delayMs, siblings });
 			},
 			reportEnd: ({ id, exit }) =>
 				this.#news('info', pathOf(id), 'child.finished', `${describe(pathOf(id), exit)}; not restarted`, { exit }),
