@@ -1,22 +1,42 @@
 // Builds dist/ from src/ and machines/: aside, and put in its place when it is whole, so that what runs from it goes on.
+// What starts as a process of its own is bundled into one file: it starts sooner and needs megabytes less.
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const dist = path.join(root, 'dist');
 const aside = path.join(root, `dist.${process.pid}`);
 const before = path.join(root, `dist.${process.pid}.old`);
-const { status } = spawnSync(path.join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json', '--outDir', aside], {
-	cwd: root,
-	stdio: 'inherit',
-});
-if (status === 0) {
+/** Each stays where it was, so that what it names relative to itself is still there. */
+const processes = ['src/angel/main.js', 'src/master/main.js', 'src/worker/preload.js', 'src/spec/inspect.js'];
+
+try {
+	const { status } = spawnSync(path.join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json', '--outDir', aside], { cwd: root, stdio: 'inherit' });
+	if (status !== 0) throw new Error('the types do not check');
+	await build({
+		entryPoints: processes.map((file) => path.join(aside, file)),
+		outdir: aside,
+		outbase: aside,
+		allowOverwrite: true,
+		bundle: true,
+		platform: 'node',
+		format: 'esm',
+		target: 'node20',
+		minifyWhitespace: true,
+		minifySyntax: true,
+		// The signals are armed once in a process, by whoever comes first.
+		external: ['esbuild', '*/arm.js'],
+		logLevel: 'warning',
+	});
 	fs.writeFileSync(path.join(aside, '.built'), '');
 	if (fs.existsSync(dist)) fs.renameSync(dist, before);
 	fs.renameSync(aside, dist);
+} catch (error) {
+	console.error(`not built: ${error.message}`);
+	process.exitCode = 1;
 }
 fs.rmSync(before, { recursive: true, force: true });
 fs.rmSync(aside, { recursive: true, force: true });
-process.exit(status === 0 ? 0 : 1);

@@ -24,7 +24,7 @@ const INSPECT_MS = 60_000;
 export function inspectSpec(file: string, options: { cacheDir: string; signal?: AbortSignal; timeoutMs?: number }): Promise<InspectResult> {
 	const { cacheDir, signal, timeoutMs = INSPECT_MS } = options;
 	const extension = path.extname(import.meta.url);
-	const main = fileURLToPath(new URL(`./inspect${extension}`, import.meta.url));
+	const main = fileURLToPath(new URL(`../spec/inspect${extension}`, import.meta.url));
 	const loader = extension === '.ts' ? ['--import', 'tsx'] : [];
 	const child = spawn(process.execPath, [...loader, main, file, cacheDir], { stdio: ['ignore', 2, 2, 'pipe'] });
 	return new Promise((resolve) => {
