@@ -50,6 +50,8 @@ class Angel {
 	readonly #kernel: Kernel;
 	readonly #terminal = process.stdin.isTTY === true;
 	readonly #trial = new AbortController();
+	/** Settles when the process in which the spec is tried has ended. */
+	#tried: Promise<void> = Promise.resolve();
 	#dir: string | null = null;
 	#treeId = '';
 	#bundle = '';
@@ -169,7 +171,7 @@ class Angel {
 
 	#checkSpec(): void {
 		const cacheDir = path.join(choirHome(), '.cache');
-		inspectSpec(this.#options.spec, { cacheDir, signal: this.#trial.signal }).then(
+		this.#tried = inspectSpec(this.#options.spec, { cacheDir, signal: this.#trial.signal }).then(
 			(result) => {
 				if (!result.ok) return this.#send({ type: 'spec.refused', exitCode: result.exitCode, lines: result.lines });
 				this.#treeId = result.tree;
@@ -239,7 +241,8 @@ class Angel {
 				switch (what) {
 					case 'stop':
 						this.#news('info', 'stop.asked', 'stopping: asked to');
-						this.#send({ type: 'stop', mode: isMode(mode) ? mode : 'drain', deadline: true });
+						// The answer first: a stop can be over within this very turn.
+						setImmediate(() => this.#send({ type: 'stop', mode: isMode(mode) ? mode : 'drain', deadline: true }));
 						return { pid: process.pid };
 					case 'status':
 						return this.#status();
@@ -379,6 +382,7 @@ class Angel {
 
 	async #end(exitCode: number, lines: string[]): Promise<void> {
 		this.#trial.abort();
+		await this.#tried;
 		if (this.#looking !== null) clearTimeout(this.#looking);
 		this.#news(exitCode === 0 ? 'info' : 'error', 'tree.ended', exitCode === 0 ? `${this.#treeId} has stopped` : lines.join('; '), {
 			exitCode,
