@@ -14,7 +14,10 @@ const before = path.join(root, `dist.${process.pid}.old`);
 const processes = ['src/angel/main.js', 'src/master/main.js', 'src/worker/preload.js', 'src/spec/inspect.js'];
 
 try {
-	const { status } = spawnSync(path.join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json', '--outDir', aside], { cwd: root, stdio: 'inherit' });
+	const { status } = spawnSync(path.join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json', '--outDir', aside], {
+		cwd: root,
+		stdio: 'inherit',
+	});
 	if (status !== 0) throw new Error('the types do not check');
 	await build({
 		entryPoints: processes.map((file) => path.join(aside, file)),

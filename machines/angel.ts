@@ -106,6 +106,7 @@ export const angelMachine = setup({
 		hasDeadline: ({ context }) => context.hasDeadline,
 		isKill: ({ event }) => event.type === 'stop' && event.mode === 'kill',
 		isHarder: ({ context, event }) => event.type === 'stop' && event.mode === 'fast' && context.mode === 'drain',
+		setsDeadline: ({ context, event }) => event.type === 'stop' && event.deadline && !context.hasDeadline,
 		isFastAlready: ({ context }) => context.mode !== 'drain',
 		givesUp: ({ context, event }) =>
 			event.type === 'master.exited' &&
@@ -165,7 +166,10 @@ export const angelMachine = setup({
 			}),
 			recordStop: assign(({ context, event }) => {
 				if (event.type === 'interrupt') return { mode: 'fast' as const };
-				return event.type === 'stop' ? { mode: event.mode, hasDeadline: context.hasDeadline || event.deadline } : {};
+				if (event.type !== 'stop') return {};
+				// A later request can only make it harder.
+				const mode = event.mode === 'drain' ? context.mode : event.mode;
+				return { mode, hasDeadline: context.hasDeadline || event.deadline };
 			}),
 			countForcing: assign(({ context }) => ({ forcings: context.forcings + 1 })),
 		},
@@ -322,6 +326,7 @@ export const angelMachine = setup({
 							stop: [
 								{ guard: 'isKill', target: 'escalating', actions: 'recordStop' },
 								{ guard: 'isHarder', target: 'forwarded', reenter: true, actions: 'recordStop' },
+								{ guard: 'setsDeadline', target: 'forwarded', reenter: true, actions: 'recordStop' },
 							],
 							interrupt: [
 								{ guard: 'isFastAlready', target: 'escalating' },

@@ -86,6 +86,12 @@ const rows: Array<Row<undefined>> = [
 	['stops faster when interrupted while it stops', [...watching, stop, interrupt], 'draining.forwarded', ['forwardStop']],
 	['stops faster if asked', [...watching, stop, fast], 'draining.forwarded', ['forwardStop']],
 	['does not stop slower if asked', [...watching, fast, stop], 'draining.forwarded', []],
+	[
+		'sets a limit when a stop with one comes later',
+		[...watching, { ...stop, deadline: false }, stop, 'stopTimeout'],
+		'draining.escalating',
+		['killMaster'],
+	],
 	['kills if asked while it stops', [...watching, stop, kill], 'draining.escalating', ['killMaster']],
 	['hears the master beat while it stops', [...watching, stop, beat], 'draining.forwarded.beating', []],
 	['gives it a fresh interval while it stops', [...watching, stop, resumed], 'draining.forwarded.beating', []],
