@@ -1,5 +1,6 @@
 /** What is wrong with a declaration: everything at once, each with its place, what was expected and what is there. */
-import { addressOf, defaults, type ParseDuration } from './spec.ts';
+import { describe, isObject, keyed, plain, quote } from './plain.ts';
+import { addressOf, type Backoff, defaults, type HeartbeatSpec, type Intensity, type ParseDuration } from './spec.ts';
 
 export interface Problem {
 	/** Such as `shop.children[2].stop.drain`. */
@@ -14,11 +15,15 @@ export interface Problem {
 
 /** Timers cannot wait longer: about 24 days. */
 const MAX_MS = 2 ** 31 - 1;
-/** Supervisors within supervisors; deeper is a cycle. */
-const MAX_DEPTH = 32;
 const MAX_INSTANCES = 1_000;
-/** Problems until the rest is left out: somebody has declared something else altogether. */
+/** Of a child's path with its instance: it names an output file, and 255 bytes are the longest name of a file. */
+const MAX_PATH = 200;
+/** The longest path of a unix socket that every platform takes. */
+const MAX_SOCKET_PATH_BYTES = 103;
+/** Errors, and warnings, until the rest is left out: somebody has declared something else altogether. */
 const MAX_PROBLEMS = 200;
+/** Names of output files that are choir's own. */
+const reserved = new Set(['angel', 'master']);
 
 type Check = (value: unknown, path: string) => void;
 type Fields = Record<string, Check>;
@@ -26,90 +31,91 @@ type Fields = Record<string, Check>;
 /** Every problem of a declaration, none if it can be run. It never throws, whatever it is given. */
 export function checkSpec(declaration: unknown, parseDuration: ParseDuration): Problem[] {
 	const checker = new Checker(parseDuration);
-	try {
-		checker.tree(declaration);
-	} catch (error) {
-		// A getter or a proxy that throws: the declaration cannot even be read.
-		checker.report('tree', 'something that can be read', `an error: ${describe(error instanceof Error ? error.message : error)}`);
-	}
+	checker.tree(plain(declaration));
 	return checker.problems;
 }
 
 class Checker {
 	readonly problems: Problem[] = [];
 	readonly #parse: ParseDuration;
-	/** Claimed addresses, and by whom. */
-	readonly #claims = new Map<string, string>();
-	#depth = 0;
+	/** Claimed sockets, by port or path: on which host, and by whom. */
+	readonly #claims = new Map<number | string, Array<{ host: string | null; place: string }>>();
 
 	constructor(parse: ParseDuration) {
 		this.#parse = parse;
 	}
 
 	report(path: string, expected: string, got: string, severity: Problem['severity'] = 'error'): void {
-		if (this.problems.length >= MAX_PROBLEMS) return;
+		if (this.problems.filter((problem) => problem.severity === severity).length >= MAX_PROBLEMS) return;
 		this.problems.push({ path, expected, got, message: `${path}: expected ${expected}, got ${got}`, severity });
 	}
 
 	tree(value: unknown): void {
-		const id = isObject(value) && typeof value.id === 'string' && value.id !== '' ? value.id : 'tree';
+		const id = isObject(value) && isId(value.id) ? value.id : 'tree';
 		if (!isObject(value) || value.kind !== 'tree') return this.report(id, 'tree(…)', describe(value));
-		const master: Fields = { heartbeat: this.#heartbeat, intensity: this.#intensity, backoff: this.#backoff };
+		const master: Fields = { heartbeat: this.#heartbeat(defaults.master.heartbeat), intensity: this.#intensity, backoff: this.#backoff };
 		this.#object({
 			kind: pass,
 			id: this.#id,
 			stopTimeout: this.#duration('positive'),
 			master: this.#object(master),
-			...this.#supervision,
+			...this.#supervision(''),
 		})(value, id);
-		this.#require(value, id, ['id', 'children']);
-		this.#warnOfWindow(value, id);
+		this.#needs(value, id, ['id', 'children']);
+		this.#warnOfWindows(value, id);
+		if (isObject(value.master)) this.#warnOfWindow(value.master.backoff, value.master.intensity, defaults.master, `${id}.master`);
 	}
 
-	get #supervision(): Fields {
-		return { strategy: this.#strategy, intensity: this.#intensity, start: oneOf(this, ['ordered', 'parallel']), children: this.#children };
+	/** `above`: the path, in the running tree, of the supervisor that is declared. */
+	#supervision(above: string): Fields {
+		return {
+			strategy: this.#strategy,
+			intensity: this.#intensity,
+			start: oneOf(this, ['ordered', 'parallel']),
+			children: (value, path) => this.#children(value, path, above),
+		};
 	}
 
-	#children: Check = (value, path) => {
+	#children(value: unknown, path: string, above: string): void {
 		if (!Array.isArray(value)) return this.report(path, 'a list of children', describe(value));
 		const seen = new Map<string, string>();
-		this.#depth += 1;
 		for (const [index, child] of value.entries()) {
 			const place = `${path}[${index}]`;
-			if (this.#depth > MAX_DEPTH) {
-				this.report(place, `at most ${MAX_DEPTH} levels of supervisors`, 'more: does a supervisor hold itself?');
-				break;
-			}
-			this.#child(child, place);
 			const id = isObject(child) ? child.id : undefined;
-			if (typeof id !== 'string') continue;
+			const name = isId(id) ? id : '?';
+			const childPath = above === '' ? name : `${above}/${name}`;
+			this.#child(child, place, childPath);
+			if (!isId(id)) continue;
 			const first = seen.get(id);
 			if (first !== undefined) this.report(`${place}.id`, 'an id that no sibling has', `'${id}', which ${first} has`);
 			else seen.set(id, place);
+			if (reserved.has(childPath))
+				this.report(`${place}.id`, "an id other than 'angel' and 'master', whose output is choir's own", `'${id}'`);
+			if (childPath.length > MAX_PATH)
+				this.report(`${place}.id`, `at most ${MAX_PATH} characters in the path of a child`, `${childPath.length}`);
 		}
-		this.#depth -= 1;
-	};
+	}
 
-	#child(value: unknown, path: string): void {
+	#child(value: unknown, path: string, childPath: string): void {
 		if (!isObject(value)) return this.report(path, 'node(…), command(…) or supervisor(…)', describe(value));
 		switch (value.kind) {
 			case 'supervisor':
-				this.#object({ kind: pass, id: this.#id, restart: this.#restart, ...this.#supervision })(value, path);
-				this.#require(value, path, ['id', 'children']);
+				this.#object({ kind: pass, id: this.#id, restart: this.#restart, ...this.#supervision(childPath) })(value, path);
+				this.#needs(value, path, ['id', 'children']);
 				this.#warnOfLoss(value, path);
-				return this.#warnOfWindow(value, path);
+				return this.#warnOfWindows(value, path);
 			case 'node':
 				this.#object({
 					...this.#process(value),
 					module: this.#text,
 					args: this.#list(this.#string),
 					execArgv: this.#list(this.#string),
-					heartbeat: (given, place) => (given === 0 ? undefined : this.#heartbeat(given, place)),
+					heartbeat: (given, place) => (given === 0 ? undefined : this.#heartbeat(defaults.heartbeat)(given, place)),
 				})(value, path);
-				return this.#require(value, path, ['id', 'module']);
+				return this.#needs(value, path, ['id', 'module']);
 			case 'command':
 				this.#object({ ...this.#process(value), run: this.#run })(value, path);
-				return this.#require(value, path, ['id', 'run']);
+				return this.#needs(value, path, ['id', 'run']);
 			case 'thread':
 			case 'actor':
 				return this.report(`${path}.kind`, "'node', 'command' or 'supervisor'", `'${value.kind}', which is not available yet`);
@@ -156,29 +162,31 @@ class Checker {
 	};
 
 	#backoff: Check = (value, path) => {
-		this.#object({ from: this.#duration('zero is off'), to: this.#duration('zero is off'), resetAfter: this.#duration('zero is off') })(
+		this.#object({ from: this.#duration('zero is off'), to: this.#duration('zero is off'), resetAfter: this.#duration('positive') })(
 			value,
 			path,
 		);
 		if (!isObject(value)) return;
 		const [from, to] = [this.#ms(value.from), this.#ms(value.to)];
 		if (from !== undefined && to !== undefined && from > to)
-			this.report(`${path}.to`, `at least 'from' (${describe(value.from)})`, describe(value.to));
+			this.report(`${path}.to`, `at least the first wait (${describe(value.from)})`, describe(value.to));
 	};
 
 	#intensity: Check = (value, path) => {
 		this.#object({ restarts: this.#integer(0, 100_000), within: this.#duration('positive') })(value, path);
-		if (isObject(value)) this.#require(value, path, ['restarts', 'within']);
+		if (isObject(value)) this.#needs(value, path, ['restarts', 'within']);
 	};
 
-	#heartbeat: Check = (value, path) => {
-		this.#object({ every: this.#duration('positive'), timeout: this.#duration('positive') })(value, path);
-		if (!isObject(value)) return;
-		const every = this.#ms(value.every) ?? defaults.heartbeat.everyMs;
-		const timeout = this.#ms(value.timeout) ?? defaults.heartbeat.timeoutMs;
-		if (timeout < 2 * every)
-			this.report(`${path}.timeout`, `at least twice 'every' (${every} ms), so that one late beat is no death`, `${timeout} ms`);
-	};
+	#heartbeat(otherwise: HeartbeatSpec): Check {
+		return (value, path) => {
+			this.#object({ every: this.#duration('positive'), timeout: this.#duration('positive') })(value, path);
+			if (!isObject(value)) return;
+			const every = this.#msOr(value.every, otherwise.everyMs);
+			const timeout = this.#msOr(value.timeout, otherwise.timeoutMs);
+			if (every !== undefined && timeout !== undefined && timeout < 2 * every)
+				this.report(`${path}.timeout`, `at least twice 'every' (${every} ms), so that one late beat is no death`, `${timeout} ms`);
+		};
+	}
 
 	#ready(value: unknown, path: string, isCommand: boolean): void {
 		const forms = "'spawned', 'signal', { tcp }, { http }, { output }, { exec } or { after }";
@@ -198,8 +206,9 @@ class Checker {
 			this.#object({ ...limits, output: this.#pattern })(value, path);
 		} else if ('after' in value) {
 			this.#object({ ...limits, after: this.#duration('zero is off') })(value, path);
-			const [after, timeout] = [this.#ms(value.after), this.#ms(value.timeout) ?? defaults.readyTimeoutMs];
-			if (after !== undefined && after >= timeout) this.report(`${path}.after`, `less than its timeout (${timeout} ms)`, `${after} ms`);
+			const [after, timeout] = [this.#ms(value.after), this.#msOr(value.timeout, defaults.readyTimeoutMs)];
+			if (after !== undefined && timeout !== undefined && after >= timeout)
+				this.report(`${path}.after`, `less than its timeout (${timeout} ms)`, `${after} ms`);
 		} else {
 			this.#probe(value, path, { ...limits, every: this.#duration('positive') }, forms);
 		}
@@ -214,7 +223,7 @@ class Checker {
 	#probe(value: Record<string, unknown>, path: string, limits: Fields, forms: string): void {
 		const tcp: Check = (given, place) => {
 			if (typeof given === 'string' && given.startsWith('unix:')) return this.report(place, "a port or 'host:port'", describe(given));
-			this.#address(given, place);
+			this.#address(given, place, "a port from 1 to 65535 or 'host:port'");
 		};
 		const kinds: Record<string, Fields> = {
 			tcp: { tcp },
@@ -230,28 +239,40 @@ class Checker {
 	#listen: Check = (value, path) => {
 		if (!isObject(value)) return this.report(path, "{ name: port, 'host:port' or 'unix:/path' }", describe(value));
 		for (const [name, address] of Object.entries(value)) {
-			const place = `${path}.${name}`;
-			if (!/^[a-z0-9][a-z0-9_-]*$/i.test(name)) this.report(place, 'a name of letters, digits, - and _', describe(name));
-			if (!this.#address(address, place)) continue;
+			const place = keyed(path, name);
+			if (!/^[a-z0-9][a-z0-9_-]*$/i.test(name)) this.report(place, 'a name of letters, digits, - and _', quote(name));
+			if (!this.#address(address, place, "a port from 1 to 65535, 'host:port' or 'unix:/path'")) continue;
 			const { host, port, socketPath } = addressOf(address as number | string);
-			// A port without a host is claimed on all of them.
-			const keys = socketPath !== null ? [socketPath] : [`${host ?? '*'}:${port}`];
-			const taken = [...this.#claims].find(([key]) => keys.includes(key) || (socketPath === null && clash(key, host, port)));
-			if (taken !== undefined) this.report(place, 'an address that nobody else claims', `${describe(address)}, which ${taken[1]} claims`);
-			else for (const key of keys) this.#claims.set(key, place);
+			if (socketPath !== null && new TextEncoder().encode(socketPath).length > MAX_SOCKET_PATH_BYTES) {
+				this.report(place, `a path of at most ${MAX_SOCKET_PATH_BYTES} bytes`, describe(address));
+				continue;
+			}
+			if (host !== null && host !== 'localhost' && !isIp(host)) {
+				this.report(place, "an IP address or 'localhost' before the port, or the port alone for all addresses", describe(address));
+				continue;
+			}
+			this.#claim(port ?? (socketPath as string), host === 'localhost' ? '127.0.0.1' : host, place, describe(address));
 		}
 	};
 
-	#address(value: unknown, path: string): boolean {
-		const expected = "a port from 1 to 65535, 'host:port' or 'unix:/path'";
+	/** A port on all hosts is that port on each. */
+	#claim(what: number | string, host: string | null, place: string, got: string): void {
+		const claims = this.#claims.get(what) ?? [];
+		const all = (one: string | null) => one === null || one === '0.0.0.0' || one === '::';
+		const other = claims.find((claim) => all(host) || all(claim.host) || claim.host === host);
+		if (other !== undefined) this.report(place, 'an address that nobody else claims', `${got}, which ${other.place} claims`);
+		else this.#claims.set(what, [...claims, { host, place }]);
+	}
+
+	#address(value: unknown, path: string, expected: string): boolean {
 		const isPort = (port: unknown) => Number.isInteger(port) && (port as number) >= 1 && (port as number) <= 65_535;
 		const right =
 			typeof value === 'number'
 				? isPort(value)
 				: typeof value === 'string' &&
 					(value.startsWith('unix:')
-						? /^unix:\/./.test(value)
-						: /^(\[[0-9a-f:.]+\]|[^\s:[\]/]+):\d+$/i.test(value) && isPort(addressOf(value).port));
+						? /^unix:\/[^\0]+$/.test(value)
+						: /^(\[[0-9a-f:.]+\]|[^\s:[\]/]+):\d{1,5}$/i.test(value) && isPort(addressOf(value).port));
 		if (!right) this.report(path, expected, describe(value));
 		return right;
 	}
@@ -265,17 +286,16 @@ class Checker {
 
 	#pattern: Check = (value, path) => {
 		if (!(value instanceof RegExp)) return this.report(path, 'a regular expression', describe(value));
-		if (value.global || value.sticky) this.report(path, 'a regular expression without the g and y flags', String(value));
+		if (value.global || value.sticky) this.report(path, 'a regular expression without the g and y flags', describe(value));
 	};
 
 	#url: Check = (value, path) => {
-		if (typeof value !== 'string' || !/^https?:\/\/[^\s/]+/.test(value))
+		if (typeof value !== 'string' || !/^https?:\/\//i.test(value) || !URL.canParse(value))
 			this.report(path, "a URL such as 'http://localhost:8080/health'", describe(value));
 	};
 
 	#id: Check = (value, path) => {
-		if (typeof value !== 'string' || !/^[a-z0-9][a-z0-9_-]*$/.test(value))
-			this.report(path, 'an id of lower-case letters, digits, - and _', describe(value));
+		if (!isId(value)) this.report(path, 'an id of lower-case letters, digits, - and _', describe(value));
 	};
 
 	#text: Check = (value, path) => {
@@ -289,9 +309,9 @@ class Checker {
 	#strings: Check = (value, path) => {
 		if (!isObject(value)) return this.report(path, '{ NAME: text }', describe(value));
 		for (const [name, text] of Object.entries(value)) {
-			if (name === '' || name.includes('=') || name.startsWith('CHOIR_'))
-				this.report(`${path}.${name}`, 'a name without = that does not begin with CHOIR_', describe(name));
-			this.#string(text, `${path}.${name}`);
+			if (name === '' || /[=\0]/.test(name) || name.startsWith('CHOIR_'))
+				this.report(keyed(path, name), 'a name without = that does not begin with CHOIR_', quote(name));
+			this.#string(text, keyed(path, name));
 		}
 	};
 
@@ -325,10 +345,15 @@ class Checker {
 		};
 	}
 
-	/** A duration in ms; undefined if it is none. */
+	/** A duration in whole ms; undefined if it is none. */
 	#ms(value: unknown): number | undefined {
 		const ms = typeof value === 'string' ? this.#parse(value) : value;
-		return typeof ms === 'number' && Number.isFinite(ms) && ms >= 0 ? ms : undefined;
+		return Number.isInteger(ms) && (ms as number) >= 0 ? (ms as number) : undefined;
+	}
+
+	/** As above; what is not declared has its default. What is wrong is undefined: it has been reported. */
+	#msOr(value: unknown, otherwise: number): number | undefined {
+		return value === undefined ? otherwise : this.#ms(value);
 	}
 
 	/** An object with these fields and no others; each may be left out, or undefined. */
@@ -338,25 +363,25 @@ class Checker {
 			for (const [key, given] of Object.entries(value)) {
 				const check = Object.hasOwn(fields, key) ? fields[key] : undefined;
 				if (check !== undefined) {
-					if (given !== undefined) check(given, `${path}.${key}`);
+					if (given !== undefined) check(given, keyed(path, key));
 					continue;
 				}
 				const near = nearest(key, Object.keys(fields));
 				this.report(
-					`${path}.${key}`,
+					keyed(path, key),
 					near === null
 						? `one of ${Object.keys(fields)
 								.filter((name) => name !== 'kind')
 								.join(', ')}`
 						: `a known key (did you mean '${near}'?)`,
-					`'${key}'`,
+					quote(key),
 				);
 			}
 		};
 	}
 
-	#require(value: Record<string, unknown>, path: string, names: string[]): void {
-		for (const name of names) if (value[name] === undefined) this.report(`${path}.${name}`, 'a value', 'nothing');
+	#needs(value: Record<string, unknown>, path: string, names: Array<keyof typeof needed>): void {
+		for (const name of names) if (value[name] === undefined) this.report(`${path}.${name}`, needed[name], 'nothing');
 	}
 
 	#slowestMs(backoff: unknown): number {
@@ -365,29 +390,37 @@ class Checker {
 		return this.#ms(given.to) ?? Math.max(this.#ms(given.from) ?? 0, defaults.backoff.toMs);
 	}
 
-	/** With long waits between restarts a window may be too short to ever hold too many of them. */
-	#warnOfWindow(supervisor: Record<string, unknown>, path: string): void {
+	#warnOfWindows(supervisor: Record<string, unknown>, path: string): void {
 		if (!Array.isArray(supervisor.children)) return;
 		for (const [index, child] of supervisor.children.entries()) {
 			if (!isObject(child)) continue;
-			const rule = isObject(child.restart) ? child.restart : {};
-			if (rule.backoff === 0 || (isObject(rule.backoff) && this.#ms(rule.backoff.from) === 0)) continue;
-			const intensity = isObject(rule.intensity) ? rule.intensity : isObject(supervisor.intensity) ? supervisor.intensity : {};
-			const restarts = typeof intensity.restarts === 'number' ? intensity.restarts : defaults.intensity.restarts;
-			const within = this.#ms(intensity.within) ?? defaults.intensity.withinMs;
-			const backoff = isObject(rule.backoff) ? rule.backoff : {};
-			const from = this.#ms(backoff.from) ?? defaults.backoff.fromMs;
-			const to = this.#slowestMs(rule.backoff);
-			let sum = 0;
-			for (let n = 0; n < Math.min(restarts, 10_000); n++) sum += Math.min(to, from * 2 ** Math.min(n, 30));
-			if (sum < within) continue;
-			this.report(
-				`${path}.children[${index}].restart`,
-				`a window longer than the waits between its restarts (up to ${sum} ms), else the limit may never be reached`,
-				`${restarts} restarts within ${within} ms`,
-				'warning',
-			);
+			const rule = isObject(child.restart) ? child.restart : { type: child.restart };
+			if (rule.type === 'temporary') continue;
+			const place = `${path}.children[${index}].restart`;
+			if (rule.intensity !== undefined) this.#warnOfWindow(rule.backoff, rule.intensity, defaults, place);
+			else this.#warnOfWindow(rule.backoff, supervisor.intensity, defaults, place);
 		}
+	}
+
+	/** With long waits between restarts a window may be too short to ever hold too many of them. */
+	#warnOfWindow(backoff: unknown, intensity: unknown, otherwise: { backoff: Backoff; intensity: Intensity }, path: string): void {
+		if (backoff === 0) return;
+		const { from, to } = isObject(backoff) ? backoff : {};
+		const { restarts = otherwise.intensity.restarts, within } = isObject(intensity) ? intensity : {};
+		const fromMs = this.#msOr(from, otherwise.backoff.fromMs);
+		const withinMs = this.#msOr(within, otherwise.intensity.withinMs);
+		if (fromMs === undefined || withinMs === undefined || typeof restarts !== 'number') return;
+		const toMs = this.#msOr(to, Math.max(fromMs, otherwise.backoff.toMs));
+		if (toMs === undefined || fromMs === 0 || toMs === 0) return;
+		let sum = 0;
+		for (let n = 0; n < Math.min(restarts, 10_000); n++) sum += Math.min(toMs, fromMs * 2 ** Math.min(n, 30));
+		if (sum < withinMs) return;
+		this.report(
+			path,
+			`a window longer than the waits between its restarts (up to ${sum} ms), else the limit may never be reached`,
+			`${restarts} restarts within ${withinMs} ms`,
+			'warning',
+		);
 	}
 
 	/** OTP's surprise: a supervisor that gives up ends with `shutdown`, which is no reason to restart a transient child. */
@@ -405,45 +438,38 @@ class Checker {
 
 const pass: Check = () => {};
 
+/** What has to be there, in words. */
+const needed = {
+	id: 'an id of lower-case letters, digits, - and _',
+	children: 'a list of children',
+	module: "the file of a module, such as './web.ts'",
+	run: "a program and its arguments, such as ['redis-server', '--port', '6390']",
+	restarts: 'a whole number of restarts',
+	within: "a duration such as '30s'",
+};
+
 function oneOf(checker: Checker, words: readonly string[]): Check {
 	return (value, path) => {
 		if (typeof value === 'string' && words.includes(value)) return;
 		const near = typeof value === 'string' ? nearest(value, words) : null;
-		checker.report(
-			path,
-			`${listOf(words)}${near === null ? '' : ` (did you mean '${near}'?)`}`,
-			describe(value),
-		);
+		checker.report(path, `${listOf(words)}${near === null ? '' : ` (did you mean '${near}'?)`}`, describe(value));
 	};
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-	return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** Whether a claimed `host:port` and another are the same place: a port on all hosts clashes with that port on each. */
-function clash(claimed: string, host: string | null, port: number | null): boolean {
-	const { host: other, port: taken } = addressOf(claimed);
-	return taken === port && port !== null && (host === null || other === '*' || other === host);
-}
-
-/** A value as people would write it, short. */
-function describe(value: unknown): string {
-	if (typeof value === 'string') return `'${value.length > 60 ? `${value.slice(0, 57)}…` : value}'`;
-	if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
-	if (typeof value === 'function') return 'a function';
-	if (value === undefined) return 'nothing';
-	if (typeof value === 'object' && value !== null) {
-		const keys = Object.keys(value).slice(0, 4);
-		return keys.length === 0 ? 'an empty object' : `{ ${keys.join(', ')} }`;
-	}
-	return String(value);
 }
 
 /** `'a', 'b' or 'c'`. */
 function listOf(words: readonly string[]): string {
 	const quoted = words.map((word) => `'${word}'`);
 	return `${quoted.slice(0, -1).join(', ')} or ${quoted.at(-1)}`;
+}
+
+export function isId(value: unknown): value is string {
+	return typeof value === 'string' && /^[a-z0-9][a-z0-9_-]*$/.test(value);
+}
+
+function isIp(host: string): boolean {
+	const parts = host.split('.');
+	if (parts.length === 4) return parts.every((part) => /^\d{1,3}$/.test(part) && Number(part) <= 255);
+	return URL.canParse(`http://[${host}]/`);
 }
 
 /** The word that is most like this one, if it is close enough to be meant. */

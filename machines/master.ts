@@ -345,7 +345,8 @@ export const masterMachine = setup({
 				description: 'All children, in reverse order, each with its own ladder.',
 				entry: ['planStop', 'proceed'],
 				on: {
-					stop: { guard: 'isHarder', actions: ['recordMode', 'hurry', 'proceed'] },
+					// A stop that is not harder than the one under way changes nothing.
+					stop: [{ guard: 'isHarder', actions: ['recordMode', 'hurry', 'proceed'] }, {}],
 					restart: {
 						actions: {
 							type: 'answer',

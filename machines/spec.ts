@@ -90,7 +90,7 @@ export interface LogsDeclaration {
 interface ProcessDeclaration {
 	id: string;
 	instances?: number;
-	/** Name → port, `'host:port'` or `'unix:/path'`. */
+	/** Name → port (on all addresses), `'host:port'` (an IP address or `localhost`) or `'unix:/path'`. */
 	listen?: Record<string, number | string>;
 	ready?: ReadyDeclaration;
 	live?: LiveDeclaration;
@@ -140,7 +140,7 @@ export interface TreeDeclaration extends SupervisorOptions {
 	id: string;
 	/** For a stop by SIGTERM or `choir stop`, over all: then what is left is killed. Default `'2m'`. */
 	stopTimeout?: Duration;
-	/** The angel's watch over its master. Default: `every: '1s'`, `timeout: '15s'`, `{ restarts: 5, within: '60s' }`, `'200ms'` to `'5s'`. */
+	/** The angel's watch over its master. Default: `every: '1s'`, `timeout: '30s'`, `{ restarts: 5, within: '60s' }`, `'200ms'` to `'5s'`. */
 	master?: { heartbeat?: HeartbeatDeclaration; intensity?: IntensityDeclaration; backoff?: BackoffDeclaration };
 }
 export type ChildDeclaration = NodeDeclaration | CommandDeclaration | SupervisorDeclaration;
@@ -267,7 +267,7 @@ export const defaults = {
 	logs: { rotateBytes: 10 * 1024 * 1024, keep: 5 },
 	stopTimeoutMs: 120_000,
 	master: {
-		heartbeat: { everyMs: 1_000, timeoutMs: 15_000 },
+		heartbeat: { everyMs: 1_000, timeoutMs: 30_000 },
 		intensity: { restarts: 5, withinMs: 60_000 },
 		backoff: { fromMs: 200, toMs: 5_000, resetAfterMs: 60_000 },
 	},
@@ -339,7 +339,7 @@ export function resolveSpec(declaration: TreeDeclaration, parseDuration: ParseDu
 				live: child.live === undefined ? null : liveOf(child.live),
 				heartbeat,
 				stop: { drainMs: ms(stop?.drain, limits.drainMs), terminateMs: ms(stop?.terminate, limits.terminateMs) },
-				listen: Object.entries(listen).map(([name, address]) => ({ name, ...addressOf(address) })),
+				listen: Object.entries(listen).map(([name, address]) => listenOf(name, address)),
 				env: { ...child.env },
 				envFile: child.envFile ?? null,
 				inheritEnv: child.inheritEnv ?? [],
@@ -394,6 +394,12 @@ export function addressOf(address: number | string): Omit<ListenSpec, 'name'> {
 	const colon = address.lastIndexOf(':');
 	const host = colon < 0 ? null : address.slice(0, colon).replace(/^\[|\]$/g, '');
 	return { host, port: Number(address.slice(colon + 1)), socketPath: null };
+}
+
+/** A socket is bound to an address, not to a name: of names only `localhost` is sure everywhere. */
+function listenOf(name: string, address: number | string): ListenSpec {
+	const { host, port, socketPath } = addressOf(address);
+	return { name, host: host === 'localhost' ? '127.0.0.1' : host, port, socketPath };
 }
 
 function probeOf(given: Probe): ProbeSpec {

@@ -102,6 +102,7 @@ const rows: Array<Row<MasterInput>> = [
 	['drops what waited when it stops', [...up, died('b'), stop], 'draining', ['drainChild'], { spec: spec(['a'], ['b', { backoff }]) }],
 	['stops harder if asked', [...up, stop, fast], 'draining', ['drainChild']],
 	['does not stop softer if asked', [...up, fast, stop], 'draining', []],
+	['does not stop softer or again in the middle', [...up, fast, died('b', 'shutdown'), stop], 'draining', []],
 	['refuses a restart while it stops', [...up, stop, restart('a')], 'draining', ['answer']],
 	['ignores what is stale while it stops', [...up, stop, died('b', 'crash', 7)], 'draining', []],
 ];

@@ -190,6 +190,10 @@ class Angel {
 				if (lock === null) return this.#send({ type: 'lock.refused', line: this.#nameHolder(dir) });
 				this.#lock = lock;
 				this.#dir = dir;
+				// A copy of its own: the cache may be cleared while the tree runs, and a next master needs this very version.
+				const accepted = path.join(dir, 'spec.mjs');
+				fs.copyFileSync(this.#bundle, accepted);
+				this.#bundle = accepted;
 				this.#identity = {
 					pid: process.pid,
 					startTicks: startTicks(process.pid) ?? 0,

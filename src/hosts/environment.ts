@@ -6,6 +6,9 @@ import type { ProcessSpec } from '../../machines/spec.ts';
 
 /** What a program needs to find its way about on a machine. */
 const base = /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_[A-Z]+|TZ|TMPDIR)$/;
+/** What others set for choir's own process, and would be taken for the child's: its sockets, its notices, its channel to a parent. */
+const meantForChoir =
+	/^(LISTEN_(FDS|FDNAMES|PID)|NOTIFY_SOCKET|WATCHDOG_(PID|USEC)|NODE_(CHANNEL_FD|CHANNEL_SERIALIZATION_MODE|UNIQUE_ID))$/;
 
 /**
  * Later wins: the base and the names of `inheritEnv` from choir's own environment, `envFile`, `env`, and last `own`, by which
@@ -20,7 +23,7 @@ export async function childEnvironment(
 	const inherited: Record<string, string> = {};
 	for (const [name, value] of Object.entries(around)) {
 		if (value === undefined || name.startsWith('CHOIR_')) continue;
-		if (inheritEnv === true || base.test(name) || inheritEnv.includes(name)) inherited[name] = value;
+		if (inheritEnv === true ? !meantForChoir.test(name) : base.test(name) || inheritEnv.includes(name)) inherited[name] = value;
 	}
 	const fromFile = envFile === null ? {} : await readEnvFile(path.resolve(folder, envFile));
 	return { ...inherited, ...fromFile, ...env, ...own };

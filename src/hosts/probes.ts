@@ -31,7 +31,12 @@ export function probe(spec: ProbeSpec, timeoutMs: number, options: ProbeOptions)
 		const late = setTimeout(() => answer({ ok: false, why: `${nameOf(spec)} did not answer within ${timeoutMs} ms` }), timeoutMs);
 		if (options.signal?.aborted) return aborted();
 		options.signal?.addEventListener('abort', aborted);
-		stop = begin(spec, options, answer);
+		try {
+			stop = begin(spec, options, answer);
+		} catch (error) {
+			// What Node refuses without trying, such as a URL that is none.
+			answer({ ok: false, why: `${nameOf(spec)}: ${(error as Error).message}` });
+		}
 		if (answered) stop();
 	});
 }
@@ -45,6 +50,11 @@ function nameOf(spec: ProbeSpec): string {
 		case 'exec':
 			return `'${spec.run.join(' ')}'`;
 	}
+}
+
+/** Of several addresses that all refuse, Node makes an error without a message. */
+function reasonOf(error: NodeJS.ErrnoException): string {
+	return error.message || String(error.code);
 }
 
 /** Starts a look and answers how to end it. */
@@ -62,7 +72,7 @@ function begin(spec: ProbeSpec, options: ProbeOptions, answer: (result: ProbeRes
 function tcp(spec: Extract<ProbeSpec, { kind: 'tcp' }>, answer: (result: ProbeResult) => void): () => void {
 	const socket = net.connect({ host: spec.host, port: spec.port });
 	socket.once('connect', () => answer({ ok: true }));
-	socket.on('error', (error) => answer({ ok: false, why: `${nameOf(spec)}: ${error.message || (error as NodeJS.ErrnoException).code}` }));
+	socket.on('error', (error) => answer({ ok: false, why: `${nameOf(spec)}: ${reasonOf(error)}` }));
 	return () => socket.destroy();
 }
 
@@ -72,20 +82,21 @@ function request(spec: Extract<ProbeSpec, { kind: 'http' }>, answer: (result: Pr
 		const ok = spec.status === null ? statusCode >= 200 && statusCode < 400 : statusCode === spec.status;
 		answer(ok ? { ok: true } : { ok: false, why: `${nameOf(spec)} answered ${statusCode}` });
 	});
-	asked.on('error', (error) => answer({ ok: false, why: `${nameOf(spec)}: ${error.message || (error as NodeJS.ErrnoException).code}` }));
+	asked.on('error', (error) => answer({ ok: false, why: `${nameOf(spec)}: ${reasonOf(error)}` }));
 	return () => asked.destroy();
 }
 
 function exec(spec: Extract<ProbeSpec, { kind: 'exec' }>, { env, cwd }: ProbeOptions, answer: (result: ProbeResult) => void): () => void {
 	const [file, ...args] = spec.run as [string, ...string[]];
 	const child = spawn(file, args, { env, cwd, detached: true, stdio: 'ignore' });
-	child.on('error', (error) => answer({ ok: false, why: `${nameOf(spec)}: ${error.message}` }));
+	child.on('error', (error) => answer({ ok: false, why: `${nameOf(spec)}: ${reasonOf(error)}` }));
 	child.once('exit', (code, signal) =>
 		answer(
 			code === 0 ? { ok: true } : { ok: false, why: `${nameOf(spec)} ended ${signal === null ? `with code ${code}` : `by ${signal}`}` },
 		),
 	);
+	// Also when it has ended by itself: what it left in the background is of no use to anybody.
 	return () => {
-		if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) killGroup(child.pid, 'SIGKILL');
+		if (child.pid !== undefined) killGroup(child.pid, 'SIGKILL');
 	};
 }

@@ -8,7 +8,6 @@ import fs from 'node:fs';
 const hasProc = fs.existsSync('/proc/self/stat');
 /** Linux counts CPU time for users in hundredths of a second, whatever the kernel's own tick. */
 const MS_PER_TICK = 10;
-const PAGE_BYTES = 4096;
 
 let boot: string | null = null;
 
@@ -63,14 +62,16 @@ export interface Sample {
 export function sample(pid: number): Sample | null {
 	const fields = statOf(pid);
 	if (fields === null || fields[0] === 'Z') return null;
+	let status: string;
 	try {
-		const peak = /^VmHWM:\s+(\d+) kB$/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1];
-		const rssBytes = Number(fields[21]) * PAGE_BYTES;
-		const cpuMs = (Number(fields[11]) + Number(fields[12])) * MS_PER_TICK;
-		return { rssBytes, cpuMs, peakRssBytes: peak === undefined ? rssBytes : Number(peak) * 1024 };
+		status = fs.readFileSync(`/proc/${pid}/status`, 'latin1');
 	} catch {
 		return null;
 	}
+	// In kB here; the fields of stat are in pages, whose size differs from machine to machine.
+	const bytes = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1] ?? 0) * 1024;
+	const cpuMs = (Number(fields[11]) + Number(fields[12])) * MS_PER_TICK;
+	return { rssBytes: bytes('VmRSS'), cpuMs, peakRssBytes: bytes('VmHWM') };
 }
 
 /** All processes of this user whose environment, as they were started with it, has `name=value`; not this one. */
@@ -103,7 +104,7 @@ export function killOne(pid: number, signal: NodeJS.Signals): boolean {
 	return send(pid, signal);
 }
 
-/** Signals a process group that we created; false if nobody is left in it. Never our own group, never everybody. */
+/** Signals a process group that we created, by the pid of its first process; false if nobody is left in it. Never everybody. */
 export function killGroup(pid: number, signal: NodeJS.Signals): boolean {
 	if (!Number.isInteger(pid) || pid <= 1) throw new Error(`refusing to signal process group ${pid}`);
 	return send(-pid, signal);

@@ -88,6 +88,8 @@ export class Tree {
 	/** Living incarnations by worker id. */
 	readonly #runs = new Map<string, { run: Run; machine: string }>();
 	readonly #requests = new Map<string, (outcome: Outcome) => void>();
+	/** How each path last ended, also before its supervisor was restarted. */
+	readonly #lastExits = new Map<string, Exit>();
 	/** When each path last changed its state. */
 	readonly #changes = new Map<string, number>();
 	#nextRequest = 1;
@@ -197,7 +199,7 @@ export class Tree {
 			const [state, ...below] = name?.split('.') ?? ['dead'];
 			const worker = child.kind === 'supervisor' || name === null ? undefined : (this.kernel.snapshot(machine)?.context as WorkerContext);
 			const waits = context?.operations.some(({ phase, scope }) => phase === 'waiting' && scope.includes(child.id)) ?? false;
-			const lastExit = known?.lastExit ?? null;
+			const lastExit = known?.lastExit ?? this.#lastExits.get(child.path) ?? null;
 			const standing = known?.standing ?? null;
 			return {
 				spec: child,
@@ -333,6 +335,7 @@ export class Tree {
 	}
 
 	#reportToSupervisor(path: string, incarnation: number, exit: Exit): void {
+		this.#lastExits.set(path, exit);
 		const [above, id] = split(path);
 		this.kernel.send(supervisorId(above), { type: 'child.died', id, incarnation, exit, chance: this.#options.chance() });
 	}

@@ -1,178 +1,144 @@
 /**
- * TypeScript, and every spec, as one cached ESM bundle: esbuild is loaded only if something changed. Packages stay outside,
- * as absolute addresses, so that a bundle may live far from them.
+ * TypeScript, and every spec, as one cached ESM bundle. What is in the cache is used if all that it was made of is still
+ * the same; only otherwise esbuild is loaded.
  */
-import { createHash } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import fs from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import path from 'node:path';
-import { pathToFileURL } from 'node:url';
-import type { Loader, PartialMessage, Plugin } from 'esbuild';
+import { BundleError, build, digest } from './build.ts';
 
 export interface Bundle {
 	/** The bundle itself. */
 	file: string;
+	/** Of its content. */
 	hash: string;
-	/** The sources it was made of. */
+	/** The sources it was made of, the module itself first. */
 	inputs: string[];
 }
 
-/** Bundles kept in a cache. */
+/** What the cache knows of a module: its bundle, and what has to be as it was. */
+interface Entry {
+	/** A name in the cache. */
+	name: string;
+	hash: string;
+	inputs: Array<[file: string, digest: string]>;
+	/** Files that steer a build, and where one would; null where there is none. */
+	settings: Array<[file: string, digest: string | null]>;
+	/** Files of packages that the bundle imports by their address. */
+	packages: string[];
+}
+
+/** Bundles kept in a cache: those last used. */
 const KEPT = 50;
+/** A file that was written aside is no longer on its way then. */
+const ASIDE_MS = 3_600_000;
 /** Changes whenever the same sources would give another bundle. */
-const RECIPE = 'choir-bundle-2';
-const extension = path.extname(import.meta.url);
-/** choir is always the one that runs, whatever is installed beside the spec. */
-const own: Record<string, string> = {
-	choir: new URL(`../index${extension}`, import.meta.url).href,
-	'choir/worker': new URL(`../worker/index${extension}`, import.meta.url).href,
-	'choir/machines': new URL(`../../machines/index${extension}`, import.meta.url).href,
-};
+const RECIPE = 'choir-bundle-3';
+const { version } = createRequire(import.meta.url)('choir/package.json') as { version: string };
+/** Bundles name the choir that runs by its place. */
+const maker = [RECIPE, version, new URL('..', import.meta.url), process.versions.node.split('.')[0]].join(' ');
 
 /** Whether Node cannot run a module as it is. */
 export function needsBundle(file: string): boolean {
 	return /\.[mc]?tsx?$/.test(file);
 }
 
-/** Bundles a module. Rejects with one sentence that names file, line and column. */
-export async function bundle(file: string, { cacheDir }: { cacheDir: string }): Promise<Bundle> {
+const underWay = new Map<string, Promise<Bundle>>();
+
+/**
+ * Bundles a module into `cacheDir`, which is made if need be. Rejects with a `BundleError`, one sentence that names file, line
+ * and column. Whoever bundles the same at the same time does no harm.
+ */
+export function bundle(file: string, { cacheDir }: { cacheDir: string }): Promise<Bundle> {
 	const source = path.resolve(file);
-	const entry = path.join(cacheDir, digest(`${RECIPE} ${extension} ${source}`));
-	const cached = await readCached(`${entry}.json`);
-	if (cached !== null) return cached;
+	const index = path.join(cacheDir, `${digest(`${maker} ${source}`)}.json`);
+	const running = underWay.get(index);
+	if (running !== undefined) return running;
+	const made = fromCache(cacheDir, index).then((cached) => cached ?? make(source, cacheDir, index));
+	underWay.set(index, made);
+	const done = () => underWay.delete(index);
+	made.then(done, done);
+	return made;
+}
+
+async function make(source: string, cacheDir: string, index: string): Promise<Bundle> {
+	const stat = await fs.stat(source).catch(() => null);
+	if (stat === null) throw new BundleError(`${source}: there is no such file`);
+	if (!stat.isFile()) throw new BundleError(`${source}: this is no file`);
+	const { text, inputs, packages } = await build(source);
 	await fs.mkdir(cacheDir, { recursive: true, mode: 0o700 });
-	const { text, inputs } = await build(source, `${entry}.mjs`);
-	const hashes = await Promise.all(inputs.map(async (input) => [input, digest(await fs.readFile(input))]));
 	const hash = digest(text);
-	const built = `${entry}-${hash}.mjs`;
-	await write(built, text);
-	await write(`${entry}.json`, JSON.stringify({ file: built, hash, inputs: hashes }));
+	const name = `${path.parse(source).name.replace(/[^\w-]/g, '_')}-${hash}.mjs`;
+	const entry: Entry = { name, hash, inputs, settings: await settingsOf(inputs, packages), packages };
+	await write(path.join(cacheDir, name), text);
+	await write(index, JSON.stringify(entry));
 	await prune(cacheDir);
-	return { file: built, hash, inputs };
+	return bundleOf(cacheDir, entry);
 }
 
-function digest(content: string | Uint8Array): string {
-	return createHash('sha256').update(content).digest('hex').slice(0, 24);
+function bundleOf(cacheDir: string, { name, hash, inputs }: Entry): Bundle {
+	return { file: path.join(cacheDir, name), hash, inputs: inputs.map(([input]) => input) };
 }
 
-/** The bundle that an index names, if all of its sources are still what they were. */
-async function readCached(index: string): Promise<Bundle | null> {
+async function fromCache(cacheDir: string, index: string): Promise<Bundle | null> {
 	try {
-		const { file, hash, inputs } = JSON.parse(await fs.readFile(index, 'utf8')) as {
-			file: string;
-			hash: string;
-			inputs: Array<[string, string]>;
-		};
-		const same = await Promise.all(inputs.map(async ([input, before]) => digest(await fs.readFile(input)) === before));
-		await fs.access(file);
-		return same.every(Boolean) ? { file, hash, inputs: inputs.map(([input]) => input) } : null;
+		const entry = JSON.parse(await fs.readFile(index, 'utf8')) as Entry;
+		const { file, hash } = bundleOf(cacheDir, entry);
+		const asItWas = [...entry.inputs, ...entry.settings, [file, hash] as const].map(
+			async ([one, before]) => (await digestOf(one)) === before,
+		);
+		const there = entry.packages.map((one) => fs.access(one).then(() => true));
+		if (!(await Promise.all([...asItWas, ...there])).every(Boolean)) return null;
+		const now = new Date();
+		await Promise.all([fs.utimes(file, now, now), fs.utimes(index, now, now)]);
+		return bundleOf(cacheDir, entry);
 	} catch {
+		// No entry, or one that cannot be read: as good as none.
 		return null;
 	}
 }
 
-/** Written aside and renamed: another process that bundles the same at the same time does no harm. */
+function digestOf(file: string): Promise<string | null> {
+	return fs.readFile(file).then(digest, () => null);
+}
+
+/** The nearest `tsconfig.json` (not what it extends) and `package.json` of each source, and the `package.json` of each package. */
+async function settingsOf(inputs: Entry['inputs'], packages: string[]): Promise<Entry['settings']> {
+	const settings = new Map<string, string | null>();
+	for (const folder of new Set(inputs.map(([input]) => path.dirname(input)))) {
+		for (const name of ['tsconfig.json', 'package.json']) {
+			for (let above = folder; ; above = path.dirname(above)) {
+				const file = path.join(above, name);
+				if (!settings.has(file)) settings.set(file, await digestOf(file));
+				if (settings.get(file) !== null || above === path.dirname(above)) break;
+			}
+		}
+	}
+	for (const file of packages) {
+		const root = /^.*[\\/]node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+/.exec(file)?.[0];
+		if (root !== undefined) settings.set(path.join(root, 'package.json'), await digestOf(path.join(root, 'package.json')));
+	}
+	return [...settings];
+}
+
+/** Written aside and renamed: nobody reads half a file. */
 async function write(file: string, text: string): Promise<void> {
-	const aside = `${file}.${process.pid}`;
+	const aside = `${file}.${randomUUID()}.aside`;
 	await fs.writeFile(aside, text, { mode: 0o600 });
 	await fs.rename(aside, file);
 }
 
+/** Removes what has not been used for longest. Another process may prune as well: what is gone is gone. */
 async function prune(cacheDir: string): Promise<void> {
-	const names = (await fs.readdir(cacheDir)).filter((name) => name.endsWith('.mjs'));
-	if (names.length <= KEPT) return;
-	const aged = await Promise.all(
-		names.map(async (name) => ({ name, at: (await fs.stat(path.join(cacheDir, name)).catch(() => null))?.mtimeMs ?? 0 })),
+	const files = await Promise.all(
+		(await fs.readdir(cacheDir)).map(async (name) => {
+			const file = path.join(cacheDir, name);
+			return { file, kind: path.extname(name), usedAt: (await fs.stat(file).catch(() => null))?.mtimeMs ?? 0 };
+		}),
 	);
-	aged.sort((a, b) => b.at - a.at);
-	await Promise.all(aged.slice(KEPT).map(({ name }) => fs.rm(path.join(cacheDir, name), { force: true })));
+	files.sort((a, b) => b.usedAt - a.usedAt);
+	const old = ['.mjs', '.json'].flatMap((kind) => files.filter((file) => file.kind === kind).slice(KEPT));
+	const left = files.filter(({ kind, usedAt }) => kind === '.aside' && usedAt < Date.now() - ASIDE_MS);
+	await Promise.all([...old, ...left].map(({ file }) => fs.rm(file, { force: true })));
 }
-
-/** `outfile` is never written: the source map's paths are relative to it. */
-async function build(source: string, outfile: string): Promise<{ text: string; inputs: string[] }> {
-	const esbuild = await import('esbuild');
-	try {
-		const { outputFiles, metafile } = await esbuild.build({
-			entryPoints: [source],
-			outfile,
-			bundle: true,
-			write: false,
-			metafile: true,
-			platform: 'node',
-			format: 'esm',
-			target: 'node20',
-			conditions: [],
-			sourcemap: 'inline',
-			sourcesContent: false,
-			logLevel: 'silent',
-			absWorkingDir: path.dirname(source),
-			plugins: [outside, placed],
-		});
-		const inputs = Object.keys(metafile.inputs).map((input) => path.resolve(path.dirname(source), input));
-		return { text: outputFiles[0]?.text ?? '', inputs };
-	} catch (error) {
-		const [first] = (error as { errors?: PartialMessage[] }).errors ?? [];
-		if (first === undefined) throw error;
-		const { location, text = '' } = first;
-		const where =
-			location == null
-				? source
-				: `${path.resolve(path.dirname(source), location.file ?? '')}:${location.line}:${(location.column ?? 0) + 1}`;
-		throw new Error(`${where}: ${sentenceOf(text)}`);
-	} finally {
-		await esbuild.stop();
-	}
-}
-
-function sentenceOf(text: string): string {
-	const missing = /^Could not resolve "(.+)"/.exec(text);
-	return missing === null ? text : `there is no module '${missing[1]}'`;
-}
-
-/** Leaves packages and Node's own modules where they are. */
-const outside: Plugin = {
-	name: 'outside',
-	setup(build) {
-		build.onResolve({ filter: /^[^./]/ }, async ({ path: name, kind, resolveDir, importer, pluginData }) => {
-			if (kind === 'entry-point' || pluginData === 'outside' || path.isAbsolute(name)) return null;
-			if (name.startsWith('node:')) return { path: name, external: true };
-			const ours = own[name];
-			if (ours !== undefined) return { path: ours, external: true };
-			const found = await build.resolve(name, { kind, resolveDir, importer, pluginData: 'outside' });
-			if (found.errors.length > 0 || found.external) return found;
-			return { path: pathToFileURL(found.path).href, external: true };
-		});
-	},
-};
-
-const loaders: Record<string, Loader> = { '.ts': 'ts', '.mts': 'ts', '.cts': 'ts', '.tsx': 'tsx', '.jsx': 'jsx' };
-
-/** Where a module says it is, is where its source is. */
-const placed: Plugin = {
-	name: 'placed',
-	setup(build) {
-		build.onLoad({ filter: /\.[mc]?[jt]sx?$/ }, async ({ path: file }) => {
-			const contents = await fs.readFile(file, 'utf8');
-			const loader = loaders[path.extname(file)] ?? 'js';
-			if (!/\bimport\.meta\b|\b__(dirname|filename)\b/.test(contents)) return { contents, loader };
-			const place = [
-				['import.meta.url', pathToFileURL(file).href],
-				['import.meta.filename', file],
-				['import.meta.dirname', path.dirname(file)],
-				['__filename', file],
-				['__dirname', path.dirname(file)],
-			] as const;
-			const { transform } = await import('esbuild');
-			const define = Object.fromEntries(place.map(([name, value]) => [name, JSON.stringify(value)]));
-			const { code } = await transform(contents, {
-				loader,
-				define,
-				format: 'esm',
-				target: 'node20',
-				sourcemap: 'inline',
-				sourcefile: file,
-				sourcesContent: false,
-			});
-			return { contents: code, loader: 'js' };
-		});
-	},
-};

@@ -3,9 +3,20 @@ import { parse } from '@lukeed/ms';
 import { checkSpec as check, type Problem } from '../../machines/check.ts';
 import { resolveSpec as resolve, type TreeDeclaration, type TreeSpec } from '../../machines/spec.ts';
 
-/** A number and its unit; a bare number as text is more often a forgotten unit than milliseconds. */
+/** What is longer is no duration; the library's pattern takes quadratic time. */
+const MAX_CHARACTERS = 40;
+
+/**
+ * A number and its unit, in ms; undefined if it is none, or no whole number of ms. A bare number as text is more often a
+ * forgotten unit than milliseconds.
+ */
 export function parseDuration(text: string): number | undefined {
-	return /^\s*\d+(\.\d+)?\s*[a-z]+\s*$/i.test(text) ? parse(text) : undefined;
+	const [, number, unit] = (text.length <= MAX_CHARACTERS ? /^(\d+(?:\.\d+)?) ?([a-z]+)$/i.exec(text) : null) ?? [];
+	// One of the unit: the library cannot tell 0 from "not understood".
+	const unitMs = unit === undefined ? undefined : parse(`1${unit}`);
+	if (unitMs === undefined) return undefined;
+	const ms = Number(number) * unitMs;
+	return Math.abs(ms - Math.round(ms)) < 1e-6 ? Math.round(ms) : undefined;
 }
 
 /** All that is wrong with a declaration, at once, each with its place; never throws, whatever it is given. */
@@ -13,6 +24,7 @@ export function checkSpec(declaration: unknown): Problem[] {
 	return check(declaration, parseDuration);
 }
 
+/** A declaration with its defaults and instances written out. Only for one in which `checkSpec` finds no error. */
 export function resolveSpec(declaration: TreeDeclaration): TreeSpec {
 	return resolve(declaration, parseDuration);
 }

@@ -1,18 +1,32 @@
 /** The throw-away process that tries a spec. Arguments: the spec, the folder for bundles. One JSON line on descriptor 3. */
 import fs from 'node:fs';
 import path from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { BundleError } from './build.ts';
 import { bundle } from './bundle.ts';
 import { checkSpec, resolveSpec } from './check.ts';
 import type { InspectResult } from './inspection.ts';
-import { checkFiles, loadSpec } from './load.ts';
+import { checkFiles, loadSpec, SpecLoadError, sentenceOf } from './load.ts';
 
 const RESULT_FD = 3;
+const FAILED = 1;
 const BAD_SPEC = 78;
+/** Between two looks whether whoever asked is still there. */
+const LOOK_MS = 250;
 
-async function inspect(file: string, cacheDir: string): Promise<InspectResult> {
-	const refused = (lines: string[]): InspectResult => ({ ok: false, exitCode: BAD_SPEC, lines });
-	if (!fs.existsSync(file)) return refused([`there is no spec at ${file}`]);
+const [, , file, cacheDir] = process.argv as [string, string, string, string];
+
+const refused = (lines: string[]): InspectResult => ({ ok: false, exitCode: BAD_SPEC, lines });
+
+/** Ends this process when whoever asked is gone. A thread, because a spec may be busy for ever. */
+function watchAsker(): void {
+	const look = `if (process.ppid !== ${process.ppid}) process.kill(process.pid, 'SIGKILL');`;
+	new Worker(`setInterval(() => { ${look} }, ${LOOK_MS});`, { eval: true, execArgv: [] }).unref();
+}
+
+async function inspect(): Promise<InspectResult> {
 	try {
+		if (!fs.existsSync(file)) return refused([`there is no spec at ${file}`]);
 		const built = await bundle(file, { cacheDir });
 		const declaration = await loadSpec(built.file, file);
 		const problems = [...checkSpec(declaration), ...checkFiles(declaration, path.dirname(file))];
@@ -22,12 +36,19 @@ async function inspect(file: string, cacheDir: string): Promise<InspectResult> {
 		const { id: tree, stopTimeoutMs, master } = outline;
 		return { ok: true, tree, bundle: built.file, stopTimeoutMs, master, warnings: problems.map(({ message }) => message), outline };
 	} catch (error) {
-		return refused([(error as Error).message]);
+		if (error instanceof BundleError || error instanceof SpecLoadError) return refused([error.message]);
+		// Nothing is wrong with the spec: the cache cannot be written, for example.
+		return { ok: false, exitCode: FAILED, lines: [`${file} could not be tried: ${(error as Error).message}`] };
 	}
 }
 
-const [, , file, cacheDir] = process.argv as [string, string, string, string];
-const result = await inspect(path.resolve(file), cacheDir);
-fs.writeSync(RESULT_FD, JSON.stringify(result) + '\n');
-// A spec may have left timers or sockets open: nothing of it is wanted any more.
-process.exit(0);
+function say(result: InspectResult): never {
+	fs.writeSync(RESULT_FD, JSON.stringify(result) + '\n');
+	// A spec may have left timers or sockets open: nothing of it is wanted any more.
+	process.exit(0);
+}
+
+// What a spec throws aside, in a callback or a promise that it did not await, is as much its failure.
+process.on('uncaughtException', (error) => say(refused([`${file} cannot be loaded: ${sentenceOf(error, file, file)}`])));
+watchAsker();
+say(await inspect());

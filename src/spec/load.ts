@@ -1,60 +1,82 @@
-/** Loads a spec from its bundle, and says in one sentence why it cannot. */
+/** Loads a spec from its bundle, and says in one sentence why it cannot; and looks for the files that a spec names. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { pathToFileURL } from 'node:url';
-import type { Problem } from '../../machines/check.ts';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { isId, type Problem } from '../../machines/check.ts';
+import { describe, isObject, plain } from '../../machines/plain.ts';
 import type { TreeDeclaration } from '../../machines/spec.ts';
+import { own } from './build.ts';
 
 /** A spec that awaits something for longer does not declare a tree, it does something. */
 const LOAD_MS = 30_000;
 
+/** A spec that gives no tree. The message is one sentence that names the spec. */
 export class SpecLoadError extends Error {
 	override name = 'SpecLoadError';
 }
 
-/** The default export of a spec. What it holds is checked elsewhere; here it must be a tree at all. */
+/**
+ * The default export of a spec: `bundleFile` was made of `specFile`. That it is a tree is all that is promised, what it holds
+ * is for `checkSpec`. Rejects with a `SpecLoadError`, after 30 s at the latest.
+ */
 export async function loadSpec(bundleFile: string, specFile: string): Promise<TreeDeclaration> {
-	process.setSourceMapsEnabled(true);
-	const loaded = await withinLimit(import(pathToFileURL(bundleFile).href), specFile);
-	const found: unknown = loaded.default;
+	const loaded = await load(bundleFile, specFile);
 	if (!('default' in loaded)) throw new SpecLoadError(`${specFile} exports no tree: it needs 'export default tree(…)'`);
-	if (typeof found !== 'object' || found === null || (found as { kind?: unknown }).kind !== 'tree')
-		throw new SpecLoadError(`${specFile}: its default export must be tree(…), got ${nameOf(found)}`);
-	return found as TreeDeclaration;
+	const found = plain(loaded.default);
+	// What a compiler makes of `export default` in CommonJS.
+	const inner = isObject(found) && found.__esModule === true ? found.default : found;
+	if (!isObject(inner) || inner.kind !== 'tree')
+		throw new SpecLoadError(`${specFile}: its default export must be tree(…), got ${nameOf(inner)}`);
+	return (inner === found ? loaded.default : (loaded.default as { default: unknown }).default) as TreeDeclaration;
 }
 
-async function withinLimit(loading: Promise<Record<string, unknown>>, specFile: string): Promise<Record<string, unknown>> {
+async function load(bundleFile: string, specFile: string): Promise<Record<string, unknown>> {
+	// For the positions in what it throws.
+	const mapped = process.sourceMapsEnabled;
+	process.setSourceMapsEnabled(true);
 	let late: NodeJS.Timeout | undefined;
 	const limit = new Promise<never>((_, reject) => {
-		late = setTimeout(
-			() => reject(new SpecLoadError(`${specFile} was not loaded within ${LOAD_MS / 1000} s: it awaits something`)),
-			LOAD_MS,
-		);
+		const message = `${specFile} was not loaded within ${LOAD_MS / 1_000} s: it awaits something`;
+		late = setTimeout(() => reject(new SpecLoadError(message)), LOAD_MS);
 	});
 	try {
-		return await Promise.race([loading, limit]);
+		return await Promise.race([import(pathToFileURL(bundleFile).href), limit]);
 	} catch (error) {
 		if (error instanceof SpecLoadError) throw error;
-		throw new SpecLoadError(`${specFile} cannot be loaded: ${sentenceOf(error)}`);
+		throw new SpecLoadError(`${specFile} cannot be loaded: ${sentenceOf(error, bundleFile, specFile)}`);
 	} finally {
 		clearTimeout(late);
+		process.setSourceMapsEnabled(mapped ?? false);
 	}
 }
 
-function sentenceOf(error: unknown): string {
-	if (!(error instanceof Error)) return `it throws ${nameOf(error)}`;
-	const [line] = error.message.split('\n');
-	const place = /\(?((?:file:\/\/)?\/[^\s()]+:\d+:\d+)\)?/.exec(
-		error.stack?.split('\n').find((frame) => /^\s+at /.test(frame) && !frame.includes('node:')) ?? '',
-	);
-	return `${line}${place === null ? '' : ` (at ${place[1]?.replace('file://', '')})`}`;
+/** What was thrown, and where in the sources, in one line. */
+export function sentenceOf(error: unknown, bundleFile: string, specFile: string): string {
+	if (!(error instanceof Error)) return `it throws ${describe(plain(error))}`;
+	const { message, stack } = plain({ message: error.message, stack: error.stack }) as { message: unknown; stack: unknown };
+	const [line = ''] = String(message).split('\n');
+	const missing = /does not provide an export named '(.+)'/.exec(line);
+	const asked = Object.keys(own).find((name) => line.includes(`'${own[name]}'`));
+	if (missing !== null && asked !== undefined) return `there is no '${missing[1]}' in '${asked}'`;
+	const place = placeOf(String(stack), bundleFile);
+	return line.replaceAll(bundleFile, specFile) + (place === null ? '' : ` (at ${place})`);
+}
+
+/** The first frame of a stack that is in a source of the user's own, as `file:line:column`. */
+function placeOf(stack: string, bundleFile: string): string | null {
+	for (const frame of stack.split('\n').filter((text) => /^\s+at /.test(text))) {
+		const [, file, position] = /((?:file:\/\/)?\/.+?)(:\d+:\d+)\)?$/.exec(frame) ?? [];
+		if (file === undefined || file.includes('/node_modules/')) continue;
+		const source = file.startsWith('file:') ? fileURLToPath(file) : file;
+		if (source !== bundleFile) return `${source}${position}`;
+	}
+	return null;
 }
 
 function nameOf(value: unknown): string {
-	if (value === null || value === undefined) return String(value);
-	if (typeof value === 'object')
-		return (value as { kind?: unknown }).kind === undefined ? 'an object' : `${String((value as { kind: unknown }).kind)}(…)`;
-	return typeof value === 'function' ? 'a function' : JSON.stringify(value);
+	if (isObject(value) && (value.kind === 'supervisor' || value.kind === 'node' || value.kind === 'command')) return `${value.kind}(…)`;
+	const text = describe(value);
+	return text === 'a Promise' ? 'a Promise: await it' : text;
 }
 
 /**
@@ -63,43 +85,43 @@ function nameOf(value: unknown): string {
  */
 export function checkFiles(declaration: unknown, folder: string): Problem[] {
 	const problems: Problem[] = [];
-	const walk = (parent: Record<string, unknown>, place: string, depth: number) => {
-		if (!Array.isArray(parent.children) || depth > MAX_DEPTH) return;
+	const walk = (parent: unknown, place: string) => {
+		if (!isObject(parent) || !Array.isArray(parent.children)) return;
 		for (const [index, child] of parent.children.entries()) {
 			const here = `${place}.children[${index}]`;
-			if (!isObject(child)) continue;
-			if (child.kind === 'supervisor') walk(child, here, depth + 1);
-			else problems.push(...missing(child, here, folder));
+			if (isObject(child)) problems.push(...missing(child, here, folder));
+			walk(child, here);
 		}
 	};
-	if (isObject(declaration)) walk(declaration, String(declaration.id), 0);
+	const safe = plain(declaration);
+	walk(safe, isObject(safe) && isId(safe.id) ? safe.id : 'tree');
 	return problems;
 }
 
-const MAX_DEPTH = 32;
-
-function isObject(value: unknown): value is Record<string, unknown> {
-	return typeof value === 'object' && value !== null;
-}
-
-function missing({ kind, module, run, cwd, envFile, env }: Record<string, unknown>, place: string, folder: string): Problem[] {
+function missing(child: Record<string, unknown>, place: string, folder: string): Problem[] {
+	const { kind, module, run, cwd, envFile, env, ready, live } = child;
+	if (kind !== 'node' && kind !== 'command') return [];
 	const problems: Problem[] = [];
-	const wrong = (field: string, expected: string, got: string) =>
-		problems.push({
-			path: `${place}.${field}`,
-			expected,
-			got: `'${got}'`,
-			message: `${place}.${field}: expected ${expected}, got '${got}'`,
-			severity: 'error',
-		});
+	const wrong = (field: string, expected: string, found: string) => {
+		const got = describe(found);
+		const at = `${place}.${field}`;
+		problems.push({ path: at, expected, got, message: `${at}: expected ${expected}, got ${got}`, severity: 'error' });
+	};
 	const at = path.resolve(folder, isText(cwd) ? cwd : '.');
 	if (isText(cwd) && !isFolder(at)) wrong('cwd', 'a folder that exists', cwd);
 	if (isText(envFile) && !isFile(path.resolve(folder, envFile))) wrong('envFile', 'a file that exists', envFile);
 	if (kind === 'node' && isText(module) && !isFile(path.resolve(folder, module)))
 		wrong('module', `a module that exists (looked in ${folder})`, module);
-	const program: unknown = Array.isArray(run) ? run[0] : undefined;
 	const searched = isObject(env) && isText(env.PATH) ? env.PATH : (process.env.PATH ?? '');
-	if (kind === 'command' && isText(program) && !canRun(program, at, searched)) wrong('run[0]', 'a program on PATH, or its path', program);
+	const programs: Array<[field: string, command: unknown]> = [
+		['run', kind === 'command' ? run : undefined],
+		['ready.exec', isObject(ready) ? ready.exec : undefined],
+		['live.exec', isObject(live) ? live.exec : undefined],
+	];
+	for (const [field, command] of programs) {
+		const program: unknown = Array.isArray(command) ? command[0] : undefined;
+		if (isText(program) && !canRun(program, at, searched)) wrong(`${field}[0]`, 'a program on PATH, or its path', program);
+	}
 	return problems;
 }
 

@@ -23,8 +23,11 @@ export class Channel {
 	readonly #options: ChannelOptions;
 	#socket: net.Socket | null = null;
 	#connected = false;
+	#connectedAt = 0;
 	#retryMs = RECONNECT_FROM_MS;
 	#held = '';
+	/** Something standing was not taken; it is said again when there is room. */
+	#behind = false;
 	#beats = 0;
 	/** Said again to each new master. */
 	#standing = new Map<string, Word>();
@@ -38,7 +41,9 @@ export class Channel {
 	/** Says something; `standing` words are repeated to a new master. Without a master what is not standing is dropped. */
 	say(word: Word, { standing = false }: { standing?: boolean } = {}): void {
 		if (standing) this.#standing.set(word.do, word);
-		if (this.#connected) this.#write(word);
+		if (!this.#connected) return;
+		const taken = this.#write(word);
+		this.#behind ||= standing && !taken;
 	}
 
 	sayPeak(): void {
@@ -58,13 +63,19 @@ export class Channel {
 		socket.setEncoding('utf8');
 		socket.on('connect', () => {
 			this.#connected = true;
+			this.#connectedAt = performance.now();
 			const { workerId: worker, token } = this.#options;
 			this.#write({ do: 'hello', worker, token, pid: process.pid });
-			for (const word of this.#standing.values()) this.#write(word);
+			this.#repeat();
+		});
+		socket.on('drain', () => {
+			if (this.#behind) this.#repeat();
 		});
 		socket.on('data', (text: unknown) => this.#read(String(text)));
 		socket.on('error', () => {});
 		socket.on('close', () => {
+			// One that lasted was a master's: the next is waited for from the shortest wait on. What is closed at once is none.
+			if (this.#connected && performance.now() - this.#connectedAt >= RECONNECT_TO_MS) this.#retryMs = RECONNECT_FROM_MS;
 			this.#connected = false;
 			this.#held = '';
 			setTimeout(() => this.#connect(), this.#retryMs).unref();
@@ -72,9 +83,16 @@ export class Channel {
 		});
 	}
 
-	#write(word: Word): void {
-		// A master that does not read is as good as none: what it does not take is not kept.
-		if (this.#socket !== null && this.#socket.writableLength < MAX_HELD) this.#socket.write(JSON.stringify({ v: 1, ...word }) + '\n');
+	#repeat(): void {
+		this.#behind = false;
+		for (const word of this.#standing.values()) this.#write(word);
+	}
+
+	/** False if it was not taken: a master that does not read is as good as none, and nothing is kept for it. */
+	#write(word: Word): boolean {
+		if (this.#socket === null || this.#socket.writableLength >= MAX_HELD) return false;
+		this.#socket.write(JSON.stringify({ v: 1, ...word }) + '\n');
+		return true;
 	}
 
 	#read(text: string): void {
@@ -83,16 +101,18 @@ export class Channel {
 		this.#held = lines.pop() ?? '';
 		if (this.#held.length > MAX_HELD) return void this.#socket?.destroy();
 		for (const line of lines) {
-			let word: Word;
-			try {
-				word = JSON.parse(line) as Word;
-			} catch {
-				continue;
-			}
-			if (typeof word.do !== 'string') continue;
-			// It speaks to us, so it knows us: the next loss begins with the shortest wait.
-			this.#retryMs = RECONNECT_FROM_MS;
-			this.#options.hear(word);
+			const word = wordOf(line);
+			if (word !== null) this.#options.hear(word);
 		}
+	}
+}
+
+/** What a line says; null for an answer, and for what is no line of the protocol. */
+function wordOf(line: string): Word | null {
+	try {
+		const word = JSON.parse(line) as Partial<Word> | null;
+		return typeof word?.do === 'string' ? (word as Word) : null;
+	} catch {
+		return null;
 	}
 }

@@ -1,20 +1,20 @@
 /** What a Node worker imports: `choir/worker`. Outside choir everything here does nothing, so that a worker also runs alone. */
-import { shareState, workerState } from './state.ts';
+import { sayReady, workerState } from './state.ts';
+
+/** Of a status text: the rest is cut off. */
+const MAX_STATUS = 200;
 
 const state = workerState();
-if (state !== null) {
-	state.libraryLoaded = true;
-	shareState(state);
-}
+if (state !== null) state.libraryLoaded = true;
 
 /** Who this worker is within its tree (`web.1`), or null outside choir. */
 export const worker: { path: string; id: string } | null = state === null ? null : { path: state.path, id: state.workerId };
 
 /**
- * What to give to `server.listen()`: within choir the held socket of that name in `listen`. Outside it `fallback` (a port or a path),
- * else the environment's PORT. Throws if there is neither, or no such name is declared.
+ * What to give to `server.listen()`: within choir the held socket of that name in `listen`. Outside it `fallback` (a port,
+ * `'host:port'`, or the path of a unix socket), else the environment's PORT. Throws if there is neither, or no such name is declared.
  */
-export function listener(name: string, fallback?: number | string): { fd: number } | { port: number } | { path: string } {
+export function listener(name: string, fallback?: number | string): { fd: number } | { port: number; host?: string } | { path: string } {
 	if (state !== null) {
 		const held = state.listen.find((each) => each.name === name);
 		if (held !== undefined) return { fd: held.fd };
@@ -26,13 +26,15 @@ export function listener(name: string, fallback?: number | string): { fd: number
 		throw new Error(
 			`listener('${name}'): outside choir it needs a fallback, such as listener('${name}', 8080), or PORT in the environment`,
 		);
-	return typeof address === 'number' || /^\d+$/.test(address) ? { port: Number(address) } : { path: address };
+	const text = String(address);
+	const [, host, port] = /^(?:\[?([^/]+?)\]?:)?(\d+)$/.exec(text) ?? [];
+	if (port === undefined) return { path: text.replace(/^unix:/, '') };
+	return host === undefined ? { port: Number(port) } : { port: Number(port), host };
 }
 
 /** Says that this worker may be given work. With `ready: 'signal'` its supervisor waits for it; else it does nothing. */
 export function ready(): void {
-	state?.channel?.say({ do: 'ready' }, { standing: true });
-	state?.channel?.sayPeak();
+	if (state !== null) sayReady(state);
 }
 
 /**
@@ -45,5 +47,5 @@ export function onDrain(callback: () => unknown): void {
 
 /** One line on what this worker is doing, for `choir status`; at most 200 characters are kept. */
 export function status(text: string): void {
-	state?.channel?.say({ do: 'status', text }, { standing: true });
+	state?.channel?.say({ do: 'status', text: text.slice(0, MAX_STATUS) }, { standing: true });
 }

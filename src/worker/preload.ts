@@ -3,27 +3,29 @@
  * programs that know nothing of choir: it beats, says ready when they listen, hands them the held sockets and drains them.
  */
 import net from 'node:net';
+import { requestOf, type Signal } from '../../machines/signals.ts';
+import { armSignals } from './armed.ts';
 import { Channel } from './channel.ts';
 import { drain, isDraining, track } from './drain.ts';
-import { type Listening, shareState, type WorkerState, workerState } from './state.ts';
-
-const terminated: NodeJS.SignalsListener = () => {
-	if (isDraining() && process.listenerCount('SIGTERM') === 1) process.exit();
-	void drain('by signal', terminated);
-};
+import { type Listening, sayReady, shareState, type WorkerState, workerState } from './state.ts';
 
 if (process.env.CHOIR_WORKER !== undefined && process.env.CHOIR_TOKEN !== undefined && workerState() === null) {
-	arm();
+	armSignals(take);
 	join(process.env.CHOIR_WORKER, process.env.CHOIR_TOKEN);
 }
 
-function arm(): void {
-	process.on('SIGTERM', terminated);
-	process.on('SIGQUIT', terminated);
-	process.on('SIGINT', () => process.exit());
-	// None of these may do what the operating system does by default: end us, stop us, or open the inspector.
-	for (const signal of ['SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH', 'SIGTTIN', 'SIGTTOU'] as const)
-		process.on(signal, () => workerState()?.channel?.say({ do: 'signal.ignored', signal }));
+function take(signal: Signal, told: boolean): void {
+	const request = requestOf('worker', signal, false);
+	if (request.do !== 'stop') {
+		// To go on after a stop is nothing to speak of; and what the program takes itself is not ignored.
+		if (!told && signal !== 'SIGCONT') workerState()?.channel?.say({ do: 'signal.ignored', signal });
+		return;
+	}
+	if (signal !== 'SIGTERM' && told) return;
+	if (request.mode === 'fast') process.exit();
+	// Asked a second time: its time is over, unless the program wants to see to that itself.
+	if (isDraining() && !told) process.exit();
+	void drain({ told });
 }
 
 function join(workerId: string, token: string): void {
@@ -41,53 +43,78 @@ function join(workerId: string, token: string): void {
 	// Only this process is the worker: what it starts may not speak in its name. (The marks stay, to find strays by.)
 	for (const name of ['CHOIR_TOKEN', 'CHOIR_CONTROL', 'CHOIR_LISTEN', 'CHOIR_READY', 'CHOIR_HEARTBEAT_MS']) delete process.env[name];
 	patchListen(state);
-	state.channel = new Channel({
+	const channel = new Channel({
 		path: CHOIR_CONTROL,
 		workerId,
 		token,
 		heartbeatMs: Number(CHOIR_HEARTBEAT_MS),
 		hear: (word) => {
-			if (word.do === 'drain') void drain('by word', terminated);
+			if (word.do === 'drain') void drain({ told: false });
 		},
 	});
+	state.channel = channel;
+	// A write to a local socket is done when it returns, as long as the master reads.
+	process.once('exit', () => channel.sayPeak());
 }
 
 /** A program that listens on a declared port gets the socket that the angel holds. */
 function patchListen(state: WorkerState): void {
 	const listen = net.Server.prototype.listen as (...args: unknown[]) => net.Server;
+	// A server closes its descriptor with itself, and the number may then be another file's.
+	const given = new Set<number>();
 	net.Server.prototype.listen = function (this: net.Server, ...args: unknown[]): net.Server {
-		const held = heldFor(state.listen, args);
 		track(this);
+		const byFd = state.listen.find(({ fd }) => (args[0] as { fd?: unknown } | null | undefined)?.fd === fd);
+		if (byFd !== undefined && given.has(byFd.fd))
+			throw new Error(`the held socket '${byFd.name}' can be listened on once in a process, and it has been`);
+		// A second time by its port, this finds the port taken, as it would be outside choir.
+		const byAddress = byFd === undefined ? heldFor(state.listen, args) : null;
+		const held = byFd ?? (byAddress !== null && !given.has(byAddress.fd) ? byAddress : null);
+		if (held !== null) given.add(held.fd);
 		this.once('listening', () => {
-			const counts = state.listen.length === 0 || held !== null || isHeldFd(state.listen, args);
+			const counts = state.listen.length === 0 || held !== null;
 			if (counts && state.readyBySignal && !state.libraryLoaded) sayReady(state);
 		});
-		const callback = args.at(-1);
-		if (held === null) return listen.apply(this, args);
-		return listen.call(this, { fd: held.fd }, ...(typeof callback === 'function' ? [callback] : []));
+		return listen.apply(this, held !== null && byFd === undefined ? argumentsFor(held, args) : args);
 	} as typeof net.Server.prototype.listen;
 }
 
-export function sayReady(state: WorkerState): void {
-	state.channel?.say({ do: 'ready' }, { standing: true });
-	state.channel?.sayPeak();
+interface ListenOptions {
+	port?: unknown;
+	path?: unknown;
+	host?: unknown;
+	fd?: unknown;
+	backlog?: unknown;
+	signal?: unknown;
+}
+
+function optionsOf([first]: readonly unknown[]): ListenOptions | null {
+	return typeof first === 'object' && first !== null ? first : null;
 }
 
 /** The held socket that these arguments of `listen` mean, if any. */
-function heldFor(listen: readonly Listening[], [first, second]: unknown[]): Listening | null {
-	const options =
-		typeof first === 'object' && first !== null ? (first as { port?: unknown; path?: unknown; host?: unknown; fd?: unknown }) : null;
+function heldFor(listen: readonly Listening[], args: readonly unknown[]): Listening | null {
+	const [first, second] = args;
+	const options = optionsOf(args);
 	if (options?.fd !== undefined) return null;
 	const path = options?.path ?? (typeof first === 'string' && !/^\d+$/.test(first) ? first : undefined);
 	if (path !== undefined) return listen.find(({ socketPath }) => socketPath === path) ?? null;
-	const given = options?.port ?? first;
-	const port = typeof given === 'number' || (typeof given === 'string' && /^\d+$/.test(given)) ? Number(given) : undefined;
+	const wanted = options?.port ?? first;
+	const port = typeof wanted === 'number' || (typeof wanted === 'string' && /^\d+$/.test(wanted)) ? Number(wanted) : undefined;
 	// Which of two sockets with one port is meant, the host says; else the port is enough.
 	const host = options?.host ?? (typeof second === 'string' ? second : undefined);
 	const same = listen.filter((each) => port !== undefined && port !== 0 && each.port === port);
 	return same.find((each) => each.host === host) ?? same[0] ?? null;
 }
 
-function isHeldFd(listen: readonly Listening[], [first]: unknown[]): boolean {
-	return listen.some(({ fd }) => (first as { fd?: unknown } | null)?.fd === fd);
+/** The same wish, for a descriptor instead of an address. */
+function argumentsFor({ fd }: Listening, args: readonly unknown[]): unknown[] {
+	const options = optionsOf(args);
+	const backlog = options?.backlog ?? args.slice(1).find((each) => typeof each === 'number');
+	const callback = args.at(-1);
+	return [
+		{ fd, ...(options?.signal === undefined ? {} : { signal: options.signal }) },
+		...(backlog === undefined ? [] : [backlog]),
+		...(typeof callback === 'function' ? [callback] : []),
+	];
 }

@@ -16,6 +16,7 @@ export interface WorkerState {
 	channel: Channel | null;
 	/** Readiness is the worker's to say; without its word, its listening says so. */
 	readyBySignal: boolean;
+	/** The program imports `choir/worker`: it says itself when it is ready. */
 	libraryLoaded: boolean;
 	drains: Array<() => unknown>;
 }
@@ -29,4 +30,10 @@ export function workerState(): WorkerState | null {
 
 export function shareState(state: WorkerState): void {
 	(globalThis as { [key]?: WorkerState })[key] = state;
+}
+
+/** Says that this worker may be given work, to this master and to those that come after it. */
+export function sayReady({ channel }: WorkerState): void {
+	channel?.say({ do: 'ready' }, { standing: true });
+	channel?.sayPeak();
 }
