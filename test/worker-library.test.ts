@@ -44,6 +44,12 @@ function within<T>(what: string, promise: Promise<T>, describe: () => string, ms
 	return Promise.race([promise, limit]).finally(() => clearTimeout(late));
 }
 
+/** Workers of a test file that ends early go with it. */
+const started = new Set<ChildProcess>();
+process.once('exit', () => {
+	for (const child of started) child.kill('SIGKILL');
+});
+
 /** The place of one test: the library as it is built, a master that notes what it hears, and the workers. */
 class Place {
 	readonly dir = fs.mkdtempSync(path.join(os.tmpdir(), 'cw-'));
@@ -158,6 +164,8 @@ class Place {
 			stdio: ['ignore', 'pipe', 'pipe', ...listen.map(({ fd }) => fd)],
 		});
 		this.children.push(child);
+		started.add(child);
+		child.once('exit', () => started.delete(child));
 		const worker = new Worker(this, child);
 		child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
 			worker.printed += chunk;

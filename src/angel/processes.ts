@@ -7,7 +7,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { ensureDir, logFile, logsDir } from '../home.ts';
-import { bootId, findMarked, isAlive, killGroup, killOne, startTicks } from '../hosts/proc.ts';
+import { allPids, bootId, findMarked, isAlive, killGroup, killOne, startedWith, startTicks } from '../hosts/proc.ts';
 import type { Leftover } from '../master/tree.ts';
 import type { SpawnOrder } from './link.ts';
 import type { Sockets } from './sockets.ts';
@@ -24,6 +24,7 @@ export type ProcessFact =
 
 /** Deaths within so many ms share one look for what they left behind. */
 const STRAYS_MS = 50;
+const STRAYS_AT_ONCE = 8;
 
 interface Held {
 	order: SpawnOrder;
@@ -122,9 +123,15 @@ export class Processes {
 		setTimeout(() => {
 			const dead = new Set<string | null>(this.#bereaved);
 			this.#bereaved.clear();
-			if (this.#closed) return;
-			for (const { pid } of findMarked('CHOIR_TREE', this.#dir)) if (dead.has(markOf(pid))) killOne(pid, 'SIGKILL');
+			this.#killStrays(dead, allPids());
 		}, STRAYS_MS).unref();
+	}
+
+	/** A few at a time: reading all of /proc at once would hold up the next spawn. */
+	#killStrays(dead: ReadonlySet<string | null>, pids: readonly number[]): void {
+		if (this.#closed || pids.length === 0) return;
+		for (const pid of pids.slice(0, STRAYS_AT_ONCE)) if (dead.has(startedWith(pid, 'CHOIR_WORKER'))) killOne(pid, 'SIGKILL');
+		setImmediate(() => this.#killStrays(dead, pids.slice(STRAYS_AT_ONCE)));
 	}
 
 	/** Asks all that is left to go, or kills it; answers who is still there. */
@@ -147,19 +154,6 @@ export class Processes {
 
 	close(): void {
 		this.#inventory.close();
-	}
-}
-
-/** The worker in whose environment a process was started. */
-function markOf(pid: number): string | null {
-	try {
-		const entry = fs
-			.readFileSync(`/proc/${pid}/environ`, 'utf8')
-			.split('\0')
-			.find((line) => line.startsWith('CHOIR_WORKER='));
-		return entry?.slice('CHOIR_WORKER='.length) ?? null;
-	} catch {
-		return null;
 	}
 }
 

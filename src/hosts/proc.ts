@@ -74,14 +74,31 @@ export function sample(pid: number): Sample | null {
 	return { rssBytes: bytes('VmRSS'), cpuMs, peakRssBytes: bytes('VmHWM') };
 }
 
+/** The pids there are, of all users; none where there is no /proc. */
+export function allPids(): number[] {
+	return hasProc ? fs.readdirSync('/proc').map(Number).filter(Number.isInteger) : [];
+}
+
+/** What a variable was in the environment with which a process was started; null if it was not, or cannot be read. */
+export function startedWith(pid: number, name: string): string | null {
+	try {
+		const entry = fs
+			.readFileSync(`/proc/${pid}/environ`, 'latin1')
+			.split('\0')
+			.find((line) => line.startsWith(`${name}=`));
+		return entry?.slice(name.length + 1) ?? null;
+	} catch {
+		return null;
+	}
+}
+
 /** All processes of this user whose environment, as they were started with it, has `name=value`; not this one. */
 export function findMarked(name: string, value: string): Array<{ pid: number; startTicks: number }> {
 	if (!hasProc) return [];
 	const entry = Buffer.from(`${name}=${value}\0`);
 	const found: Array<{ pid: number; startTicks: number }> = [];
-	for (const text of fs.readdirSync('/proc')) {
-		const pid = Number(text);
-		if (!Number.isInteger(pid) || pid === process.pid) continue;
+	for (const pid of allPids()) {
+		if (pid === process.pid) continue;
 		let environment: Buffer;
 		try {
 			environment = fs.readFileSync(`/proc/${pid}/environ`);
