@@ -17,7 +17,7 @@ async function stop(place: Place, run: Awaited<ReturnType<Place['run']>>): Promi
 const get = (port: number, agent?: http.Agent): Promise<string> =>
 	new Promise((resolve, reject) => {
 		http
-			.get({ host: '127.0.0.1', port, path: '/', ...(agent === undefined ? {} : { agent }) }, (response) => {
+			.get({ host: '127.0.0.1', port, path: '/', agent: agent ?? false }, (response) => {
 				let text = '';
 				response.setEncoding('utf8').on('data', (piece) => {
 					text += piece;

@@ -28,9 +28,10 @@ export interface ProcessHostOptions {
 }
 
 /** Between two looks at memory peaks. */
-const PEAK_MS = 10_000;
-/** Between two looks at the sizes of output files. */
+const PEAK_MS = 30_000;
+/** Between two looks at the size of an output file: of one that grows, and at most of one that does not. */
 const ROTATE_MS = 1_000;
+const ROTATE_IDLE_MS = 8_000;
 /** Between two looks at a child's output for the line that says ready. */
 const OUTPUT_MS = 25;
 
@@ -42,6 +43,8 @@ interface Held {
 	over: AbortController;
 	around: Surroundings;
 	logFrom: number;
+	/** What the output file held at the last look, how many ticks to let pass until the next, and how many have. */
+	look: { size: number; every: number; passed: number };
 	pid: number | null;
 	peakRssBytes: number | null;
 }
@@ -57,7 +60,7 @@ export class ProcessHost implements Host {
 
 	constructor(options: ProcessHostOptions) {
 		this.#options = options;
-		this.#intervals = [setInterval(() => this.#samplePeaks(), PEAK_MS), setInterval(() => this.#rotate(), ROTATE_MS)];
+		this.#intervals = [setInterval(() => this.#samplePeaks(), PEAK_MS), setInterval(() => this.#lookAround(), ROTATE_MS)];
 		for (const interval of this.#intervals) interval.unref();
 	}
 
@@ -91,6 +94,7 @@ export class ProcessHost implements Host {
 			over: new AbortController(),
 			around: { env: {}, cwd: this.#folderOf(spec) },
 			logFrom: 0,
+			look: { size: -1, every: 1, passed: 0 },
 			pid: null,
 			peakRssBytes: null,
 		};
@@ -109,10 +113,7 @@ export class ProcessHost implements Host {
 		const held = this.#held.get(run.workerId);
 		if (held === undefined || run.spec === null) return;
 		const { ready } = run.spec;
-		const say = () => {
-			this.#samplePeak(held);
-			this.#options.tell(run.workerId, { type: 'process.ready' });
-		};
+		const say = () => this.#options.tell(run.workerId, { type: 'process.ready' });
 		const { signal } = held.over;
 		switch (ready.kind) {
 			case 'spawned':
@@ -144,7 +145,6 @@ export class ProcessHost implements Host {
 	}
 
 	terminate(run: Run): void {
-		this.#samplePeakOf(run);
 		this.#signal(run, 'SIGTERM');
 	}
 
@@ -238,12 +238,21 @@ export class ProcessHost implements Host {
 	}
 
 	/** One rotation a file at a time, and only where the cheap look says that one is due. */
-	#rotate(): void {
-		for (const { run } of this.#held.values()) {
+	#lookAround(): void {
+		for (const held of this.#held.values()) {
+			const { run, look } = held;
+			// The first look at its memory comes here, not while everybody starts.
+			if (held.peakRssBytes === null) this.#samplePeak(held);
+			look.passed += 1;
+			if (look.passed < look.every) continue;
+			look.passed = 0;
 			const { rotateBytes, keep } = run.spec?.logs ?? { rotateBytes: 0, keep: 0 };
 			const file = logFile(this.#options.dir, run.path);
 			if (rotateBytes === 0 || this.#rotating.has(file) || this.#unrotatable.has(file)) continue;
 			const stat = fs.statSync(file, { throwIfNoEntry: false });
+			const grows = stat !== undefined && stat.size !== look.size;
+			look.every = grows ? 1 : Math.min(look.every * 2, ROTATE_IDLE_MS / ROTATE_MS);
+			look.size = stat?.size ?? 0;
 			if (stat === undefined || stat.size < rotateBytes || stat.blocks * 512 < rotateBytes) continue;
 			this.#rotating.add(file);
 			rotateHeld(file, { rotateBytes, keep })
