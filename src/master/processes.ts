@@ -191,7 +191,9 @@ export class ProcessHost implements Host {
 			own.LISTEN_FDNAMES = listen.map(({ name }) => name).join(':');
 		}
 		const env = await childEnvironment(spec, base, process.env, own);
-		around.env = env;
+		// A probe is not the worker: it may neither speak in its name nor take its sockets for its own.
+		const { CHOIR_TOKEN: _token, LISTEN_FDS: _sockets, LISTEN_FDNAMES: _names, ...lookers } = env;
+		around.env = lookers;
 		const { file, args } = spec.kind === 'node' ? await this.#nodeCommand(spec) : commandOf(spec.run, listen.length > 0);
 		workers.expect(run.workerId, token, spec.ready.kind === 'signal');
 		const output = logFile(dir, run.path);
