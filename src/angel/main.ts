@@ -395,6 +395,7 @@ class Angel {
 		for (const unbind of this.#unbind) unbind();
 		await this.#sockets?.close();
 		this.#processes?.close();
+		this.#events?.flush();
 		await this.#endPrinter();
 		this.#report(exitCode === 0 ? { ok: true, tree: this.#treeId, pid: null } : { ok: false, exitCode, lines });
 		this.#events?.close();

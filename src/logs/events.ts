@@ -15,19 +15,54 @@ export interface EventRecord {
 	[field: string]: unknown;
 }
 
-/** Appends whole lines, each in one write. A full disk costs events, never the tree. */
+/**
+ * Appends whole lines, those of one turn in one write, behind what the turn itself is about: a restart does not wait for
+ * its own record. A full disk costs events, never the tree.
+ */
 export class EventLog {
 	readonly #file: string;
 	#fd: number | null = null;
 	#bytes = 0;
+	#waiting = '';
 
 	constructor(dir: string) {
 		this.#file = eventsFile(dir);
 		this.reopen();
+		process.once('exit', () => this.flush());
 	}
 
 	reopen(): void {
 		this.close();
+		this.#open();
+	}
+
+	write(record: EventRecord): void {
+		if (this.#waiting === '') setImmediate(() => this.flush());
+		this.#waiting += JSON.stringify({ time: new Date().toISOString(), at: Math.round(performance.now()), ...record }) + '\n';
+	}
+
+	flush(): void {
+		const lines = this.#waiting;
+		this.#waiting = '';
+		if (lines === '') return;
+		if (this.#fd === null) this.#open();
+		if (this.#fd === null) return;
+		try {
+			fs.writeSync(this.#fd, lines);
+			this.#bytes += lines.length;
+			// Only one of the two writers moves the file: the other one follows at its next look.
+			if (this.#bytes > MAX_BYTES) this.#moveAside();
+		} catch {
+			this.#shut();
+		}
+	}
+
+	close(): void {
+		this.flush();
+		this.#shut();
+	}
+
+	#open(): void {
 		try {
 			this.#fd = fs.openSync(this.#file, 'a', 0o600);
 			this.#bytes = fs.fstatSync(this.#fd).size;
@@ -36,21 +71,7 @@ export class EventLog {
 		}
 	}
 
-	write(record: EventRecord): void {
-		if (this.#fd === null) this.reopen();
-		if (this.#fd === null) return;
-		const line = JSON.stringify({ time: new Date().toISOString(), at: Math.round(performance.now()), ...record }) + '\n';
-		try {
-			fs.writeSync(this.#fd, line);
-			this.#bytes += line.length;
-			// Only one of the two writers moves the file: the other one follows at its next look.
-			if (this.#bytes > MAX_BYTES) this.#moveAside();
-		} catch {
-			this.close();
-		}
-	}
-
-	close(): void {
+	#shut(): void {
 		if (this.#fd !== null) fs.closeSync(this.#fd);
 		this.#fd = null;
 	}
