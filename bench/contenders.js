@@ -101,7 +101,7 @@ const pm2 = {
 
 const supervisord = {
 	name: 'supervisord',
-	/** Restarts at most once a second. */
+	/** Waits up to a second before a restart; no Node, so its memory is what it is at once. */
 	slow: true,
 	installed: () => isInstalled('supervisord'),
 	async start({ run }, count) {
@@ -117,7 +117,7 @@ const supervisord = {
 
 const runit = {
 	name: 'runit',
-	/** Restarts at most once a second. */
+	/** Waits up to a second before a restart; no Node, so its memory is what it is at once. */
 	slow: true,
 	installed: () => isInstalled('runsvdir') && isInstalled('runsv'),
 	async start({ run }, count) {

@@ -25,6 +25,11 @@ export function pssKb(pid) {
 	return Number(/^Pss:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0);
 }
 
+/** What a process shares with nobody: its heap, mostly. Unlike PSS it does not depend on how many other Node processes run. */
+export function ownKb(pid) {
+	return Number(/^Pss_Anon:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0);
+}
+
 /** All that these processes have in memory, in kB, as if they were alone on the machine: pages of a file count once. */
 export function aloneKb(pids) {
 	const files = new Map();

@@ -249,6 +249,7 @@ class Angel {
 						setImmediate(() => this.#send({ type: 'stop', mode: isMode(mode) ? mode : 'drain', deadline: true }));
 						return { pid: process.pid };
 					case 'status':
+						this.#events?.flush();
 						return this.#status();
 					default:
 						throw Object.assign(new Error(`the angel does not know '${what}'`), { code: 'UNKNOWN' });

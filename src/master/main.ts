@@ -165,6 +165,8 @@ function serve(running: Tree, workers: Workers, since: string, masterIncarnation
 		maxConnections: MAX_CONNECTIONS,
 		answer: (request, connection) => {
 			if (workers.understands(request, connection)) return workers.hear(request, connection);
+			// Who is told of a state finds in the events how it came about.
+			events.flush();
 			switch (request.do) {
 				case 'status':
 					return {
