@@ -256,7 +256,7 @@ test('says hello with its identity and token, then beats, and tells of its memor
 	inPlace(async (place) => {
 		const { child } = place.start(idle, { heartbeatMs: 20 });
 		await place.hears('beat', 11);
-		assert.equal(place.heard[0], { v: 1, do: 'hello', worker: 'id-1', token: 'secret', pid: child.pid });
+		assert.equal(place.heard[0], { v: 1, id: 'hello', do: 'hello', worker: 'id-1', token: 'secret', pid: child.pid });
 		await place.hears('rss');
 		assert.ok((place.heard.find((word) => word.do === 'rss')?.maxRssBytes as number) > 10_000_000);
 	}));
@@ -331,6 +331,29 @@ test('what a master says that is no word of the protocol changes nothing', () =>
 		const worker = place.start(idle, { heartbeatMs: 20 });
 		await place.hears('beat', 5);
 		assert.is(worker.child.exitCode, null);
+		assert.is(place.count('hello'), 1);
+	}));
+
+test('a master that refuses its hello but keeps the connection is asked again, until it accepts', () =>
+	inPlace(async (place) => {
+		place.abdicate();
+		let refusals = 0;
+		await place.rule((socket) =>
+			socket.once('data', () => {
+				const { id } = place.heard.findLast((word) => word.do === 'hello') as Word;
+				const refused = refusals < 3;
+				if (refused) refusals += 1;
+				socket.write(`${JSON.stringify(refused ? { v: 1, id, ok: false, error: {} } : { v: 1, id, ok: true, result: null })}\n`);
+			}),
+		);
+		place.start(`import { ready } from './library.mjs'; ready(); ${idle}`, { heartbeatMs: 20, ready: 'signal' });
+		await place.hears('hello', 4);
+		const accepted = place.heard.findLastIndex((word) => word.do === 'hello');
+		await place.until('it is ready and beats where it was accepted', () =>
+			['ready', 'beat'].every((word) => place.heard.slice(accepted).some((each) => each.do === word)),
+		);
+		await place.hears('beat', place.count('beat') + 5);
+		assert.is(place.count('hello'), 4);
 	}));
 
 test('a line without end from the master is not kept', () =>
@@ -526,7 +549,7 @@ test('what a worker starts does not speak in its name, though it keeps its mark'
 			else fork(process.argv[1], ['child']).once('exit', () => console.log('done'));`,
 		);
 		await worker.ended();
-		assert.match(worker.printed, 'id-1 undefined undefined 0');
+		assert.match(worker.printed, `id-1 undefined ${place.control} 0`);
 		assert.is(place.count('hello'), 1);
 	}));
 

@@ -18,6 +18,8 @@ const RECONNECT_TO_MS = 1_000;
 const MAX_HELD = 64 * 1024;
 /** Beats between two reports of the peak of memory. */
 const BEATS_PER_PEAK = 10;
+/** The hello alone has an id: its refusal must be told from that of a word which an older master does not know. */
+const HELLO_ID = 'hello';
 
 export class Channel {
 	readonly #options: ChannelOptions;
@@ -65,7 +67,7 @@ export class Channel {
 			this.#connected = true;
 			this.#connectedAt = performance.now();
 			const { workerId: worker, token } = this.#options;
-			this.#write({ do: 'hello', worker, token, pid: process.pid });
+			this.#write({ id: HELLO_ID, do: 'hello', worker, token, pid: process.pid });
 			this.#repeat();
 		});
 		socket.on('drain', () => {
@@ -101,17 +103,18 @@ export class Channel {
 		this.#held = lines.pop() ?? '';
 		if (this.#held.length > MAX_HELD) return void this.#socket?.destroy();
 		for (const line of lines) {
-			const word = wordOf(line);
-			if (word !== null) this.#options.hear(word);
+			const said = saidIn(line);
+			// A master that has just begun may not expect this worker yet, and a connection says hello once: so make another.
+			if (said?.id === HELLO_ID && said.ok === false) return void this.#socket?.destroy();
+			if (typeof said?.do === 'string') this.#options.hear(said as Word);
 		}
 	}
 }
 
-/** What a line says; null for an answer, and for what is no line of the protocol. */
-function wordOf(line: string): Word | null {
+/** What a line says: a word, an answer, or null for what is no line of the protocol. */
+function saidIn(line: string): { do?: unknown; id?: unknown; ok?: unknown } | null {
 	try {
-		const word = JSON.parse(line) as Partial<Word> | null;
-		return typeof word?.do === 'string' ? (word as Word) : null;
+		return JSON.parse(line);
 	} catch {
 		return null;
 	}

@@ -40,8 +40,8 @@ function join(workerId: string, token: string): void {
 		drains: [],
 	};
 	shareState(state);
-	// Only this process is the worker: what it starts may not speak in its name. (The marks stay, to find strays by.)
-	for (const name of ['CHOIR_TOKEN', 'CHOIR_CONTROL', 'CHOIR_LISTEN', 'CHOIR_READY', 'CHOIR_HEARTBEAT_MS']) delete process.env[name];
+	// Only this process is the worker: what it starts may not speak in its name. (All else stays: strays are found by it.)
+	delete process.env.CHOIR_TOKEN;
 	patchListen(state);
 	const channel = new Channel({
 		path: CHOIR_CONTROL,
