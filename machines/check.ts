@@ -1,5 +1,5 @@
 /** What is wrong with a declaration: everything at once, each with its place, what was expected and what is there. */
-import { describe, isObject, keyed, plain, quote } from './plain.ts';
+import { ACTOR_LOGIC, describe, isObject, keyed, Odd, plain, quote } from './plain.ts';
 import { addressOf, type Backoff, defaults, type HeartbeatSpec, type Intensity, type ParseDuration } from './spec.ts';
 
 export interface Problem {
@@ -16,6 +16,8 @@ export interface Problem {
 /** Timers cannot wait longer: about 24 days. */
 const MAX_MS = 2 ** 31 - 1;
 const MAX_INSTANCES = 1_000;
+/** Events that wait for an actor: each is held in memory. */
+const MAX_KEPT = 1_000_000;
 /** Of a child's path with its instance: it names an output file, and 255 bytes are the longest name of a file. */
 const MAX_PATH = 200;
 /** The longest path of a unix socket that every platform takes. */
@@ -62,6 +64,7 @@ class Checker {
 			...this.#supervision(''),
 		})(value, id);
 		this.#needs(value, id, ['id', 'children']);
+		this.#significance(value, id);
 		this.#warnOfWindows(value, id);
 		if (isObject(value.master)) this.#warnOfWindow(value.master.backoff, value.master.intensity, defaults.master, `${id}.master`);
 	}
@@ -72,9 +75,18 @@ class Checker {
 			strategy: this.#strategy,
 			intensity: this.#intensity,
 			start: oneOf(this, ['ordered', 'parallel']),
+			autoShutdown: oneOf(this, ['never', 'any_significant', 'all_significant']),
 			children: (value, path) => this.#children(value, path, above),
 		};
 	}
+
+	/** What every child has, whatever it is. */
+	#common: Fields = {
+		kind: pass,
+		id: (value, path) => this.#id(value, path),
+		restart: (value, path) => this.#restart(value, path),
+		significant: this.#boolean(),
+	};
 
 	#children(value: unknown, path: string, above: string): void {
 		if (!Array.isArray(value)) return this.report(path, 'a list of children', describe(value));
@@ -97,13 +109,57 @@ class Checker {
 	}
 
 	#child(value: unknown, path: string, childPath: string): void {
-		if (!isObject(value)) return this.report(path, 'node(…), command(…) or supervisor(…)', describe(value));
+		if (!isObject(value)) return this.report(path, builders, describe(value));
 		switch (value.kind) {
 			case 'supervisor':
-				this.#object({ kind: pass, id: this.#id, restart: this.#restart, ...this.#supervision(childPath) })(value, path);
+				this.#object({ ...this.#common, shutdown: this.#shutdown, ...this.#supervision(childPath) })(value, path);
 				this.#needs(value, path, ['id', 'children']);
+				this.#significance(value, path);
 				this.#warnOfLoss(value, path);
 				return this.#warnOfWindows(value, path);
+			case 'dynamic':
+				this.#object({
+					...this.#common,
+					child: (given, place) => this.#template(given, place),
+					intensity: this.#intensity,
+					maxChildren: this.#integer(1, 10_000_000),
+					partitions: this.#integer(1, MAX_INSTANCES),
+					shutdown: this.#shutdown,
+				})(value, path);
+				this.#needs(value, path, ['id', 'child']);
+				return this.#warnOfLoss(value, path);
+			case 'thread':
+				this.#object({
+					...this.#common,
+					instances: this.#integer(1, MAX_INSTANCES),
+					module: this.#text,
+					args: this.#list(this.#string),
+					input: pass,
+					resourceLimits: this.#object({
+						maxOldGenerationSizeMb: this.#integer(1, 1_000_000),
+						maxYoungGenerationSizeMb: this.#integer(1, 1_000_000),
+						codeRangeSizeMb: this.#integer(1, 1_000_000),
+						stackSizeMb: this.#integer(1, 1_000),
+					}),
+					ready: this.#threadReady,
+					heartbeat: (given, place) => (given === 0 ? undefined : this.#heartbeat(defaults.heartbeat)(given, place)),
+					stop: this.#object({ drain: this.#drain }),
+					env: this.#strings,
+					inheritEnv: this.#inheritEnv,
+					logs: this.#logs,
+				})(value, path);
+				return this.#needs(value, path, ['id', 'module']);
+			case 'actor':
+				this.#object({
+					...this.#common,
+					instances: this.#integer(1, MAX_INSTANCES),
+					logic: this.#logic,
+					input: pass,
+					stop: this.#object({ drain: this.#drain }),
+					unheard: (given, place) => (given === 'dropped' ? undefined : this.#object({ kept: this.#integer(1, MAX_KEPT) })(given, place)),
+					resume: oneOf(this, ['fresh', 'snapshot']),
+				})(value, path);
+				return this.#needs(value, path, ['id', 'logic']);
 			case 'node':
 				this.#object({
 					...this.#process(value),
@@ -116,32 +172,78 @@ class Checker {
 			case 'command':
 				this.#object({ ...this.#process(value), run: this.#run })(value, path);
 				return this.#needs(value, path, ['id', 'run']);
-			case 'thread':
-			case 'actor':
-				return this.report(`${path}.kind`, "'node', 'command' or 'supervisor'", `'${value.kind}', which is not available yet`);
 			default:
-				return this.report(`${path}.kind`, "'node', 'command' or 'supervisor'", describe(value.kind));
+				return this.report(`${path}.kind`, builders, describe(value.kind));
 		}
 	}
 
+	/** What a dynamic supervisor starts: one thing that runs, no supervisor, and nothing that would be claimed twice. */
+	#template(value: unknown, path: string): void {
+		if (isObject(value) && (value.kind === 'supervisor' || value.kind === 'dynamic'))
+			return this.report(path, 'node(…), command(…), thread(…) or actor(…)', `${value.kind}(…)`);
+		if (isObject(value)) {
+			for (const key of ['instances', 'listen', 'significant'])
+				if (value[key] !== undefined && value[key] !== false)
+					this.report(`${path}.${key}`, 'nothing in the child of a dynamic supervisor', describe(value[key]));
+		}
+		this.#child(value, path, '?');
+	}
+
+	/** OTP's rules for significant children. */
+	#significance(supervisor: Record<string, unknown>, path: string): void {
+		if (!Array.isArray(supervisor.children)) return;
+		const never = supervisor.autoShutdown === undefined || supervisor.autoShutdown === 'never';
+		for (const [index, child] of supervisor.children.entries()) {
+			if (!isObject(child) || child.significant !== true) continue;
+			const place = `${path}.children[${index}].significant`;
+			const type = isObject(child.restart) ? child.restart.type : child.restart;
+			if (never) this.report(place, "false: its supervisor's autoShutdown is 'never'", 'true');
+			else if (type !== 'transient' && type !== 'temporary')
+				this.report(place, 'false for a permanent child, which never ends for good', 'true');
+		}
+	}
+
+	#boolean(): Check {
+		return (value, path) => {
+			if (typeof value !== 'boolean') this.report(path, 'true or false', describe(value));
+		};
+	}
+
+	#logic: Check = (value, path) => {
+		if (!(value instanceof Odd) || (value.what !== ACTOR_LOGIC && value.what !== 'a function'))
+			this.report(path, 'XState actor logic, such as a machine or fromPromise(…), or a function that gives it', describe(value));
+	};
+
+	#threadReady: Check = (value, path) => {
+		const forms = "'spawned', 'signal', { signal: true } or { after }";
+		if (value === 'spawned' || value === 'signal') return;
+		if (!isObject(value) || !('signal' in value || 'after' in value)) return this.report(path, forms, describe(value));
+		this.#ready(value, path, false);
+	};
+
+	#drain: Check = (value, path) => (value === 'infinity' ? undefined : this.#duration('zero is off')(value, path));
+	#shutdown: Check = (value, path) => (value === 'infinity' || value === 'kill' ? undefined : this.#duration('positive')(value, path));
+	#inheritEnv: Check = (value, path) =>
+		value === true ? undefined : this.#list(this.#text, "a list of names, or 'true' for all")(value, path);
+	#logs: Check = (value, path) =>
+		this.#object({ rotateBytes: this.#integer(0, Number.MAX_SAFE_INTEGER), keep: this.#integer(0, 1_000) })(value, path);
+
 	#process(child: Record<string, unknown>): Fields {
 		return {
-			kind: pass,
-			id: this.#id,
+			...this.#common,
 			instances: this.#integer(1, MAX_INSTANCES),
 			listen: this.#listen,
 			ready: (value, path) => this.#ready(value, path, child.kind === 'command'),
 			live: this.#live,
-			restart: this.#restart,
-			stop: this.#object({ drain: this.#duration('zero is off'), terminate: this.#duration('positive') }),
+			stop: this.#object({ drain: this.#drain, terminate: this.#duration('positive') }),
 			standby: (value, path) => {
 				if (value !== 0) this.report(path, '0 (standbys are not available yet)', describe(value));
 			},
 			env: this.#strings,
 			envFile: this.#text,
-			inheritEnv: (value, path) => (value === true ? undefined : this.#list(this.#text, "a list of names, or 'true' for all")(value, path)),
+			inheritEnv: this.#inheritEnv,
 			cwd: this.#text,
-			logs: this.#object({ rotateBytes: this.#integer(0, Number.MAX_SAFE_INTEGER), keep: this.#integer(0, 1_000) }),
+			logs: this.#logs,
 		};
 	}
 
@@ -437,11 +539,14 @@ class Checker {
 }
 
 const pass: Check = () => {};
+const builders = 'node(…), command(…), thread(…), actor(…), supervisor(…) or dynamic(…)';
 
 /** What has to be there, in words. */
 const needed = {
 	id: 'an id of lower-case letters, digits, - and _',
 	children: 'a list of children',
+	child: 'what its children are, such as actor(…)',
+	logic: 'XState actor logic, such as a machine',
 	module: "the file of a module, such as './web.ts'",
 	run: "a program and its arguments, such as ['redis-server', '--port', '6390']",
 	restarts: 'a whole number of restarts',

@@ -387,6 +387,7 @@ const empty: SupervisorSpec = {
 	path: '',
 	restart: {
 		type: 'permanent',
+		significant: false,
 		strategy: 'one_for_one',
 		intensity: null,
 		whenExhausted: 'escalate',
@@ -397,6 +398,8 @@ const empty: SupervisorSpec = {
 	strategy: 'one_for_one',
 	intensity: { restarts: 1, withinMs: 5_000 },
 	start: 'ordered',
+	autoShutdown: 'never',
+	shutdownMs: null,
 	children: [],
 };
 

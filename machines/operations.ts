@@ -166,6 +166,7 @@ export function describe(id: string, { reason, code, signal, detail }: Exit): st
 		startFailed: how === '' ? 'did not start' : `ended ${how} before it was ready`,
 		hung: 'hung and was killed',
 		lost: 'was lost: nobody saw how it ended',
+		ignored: 'did not want to run',
 	};
 	return `${id} ${words[reason].trim()}${detail === undefined ? '' : ` (${detail})`}`;
 }

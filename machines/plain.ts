@@ -12,6 +12,9 @@ export class Odd {
 	}
 }
 
+/** What XState calls actor logic is opaque here. */
+export const ACTOR_LOGIC = 'actor logic';
+
 /** Lists and objects within each other. */
 const MAX_DEPTH = 80;
 /** Values in all: beyond, the same part is held again and again. */
@@ -47,12 +50,13 @@ export function plain(value: unknown): unknown {
 			if (given.length > MAX_PARTS - parts) return new Odd(`a list of ${given.length}`);
 			return Array.from({ length: given.length }, (_, index) => copyOf(given, index));
 		}
+		if (isLogic(given)) return new Odd(ACTOR_LOGIC);
 		if (given instanceof RegExp) return new RegExp(given.source, given.flags);
 		const prototype: unknown = Object.getPrototypeOf(given);
 		if (prototype !== null && Object.getPrototypeOf(prototype) !== null) return new Odd(`a ${nameOf(given)}`);
 		// Without a prototype, so that a key such as `__proto__` is a key like any other.
 		const copied: Record<string, unknown> = Object.create(null);
-		for (const key of Object.keys(given)) copied[key] = copyOf(given, key);
+		for (const key of Object.keys(given)) if (key !== 'input' || !hasInput(given)) copied[key] = copyOf(given, key);
 		return copied;
 	};
 
@@ -68,6 +72,16 @@ export function plain(value: unknown): unknown {
 	};
 
 	return copy(value);
+}
+
+/** What an actor or a thread begins with is anybody's, of any size. */
+function hasInput({ kind }: { kind?: unknown }): boolean {
+	return kind === 'actor' || kind === 'thread';
+}
+
+function isLogic(value: object): boolean {
+	const { transition, getInitialSnapshot }: { transition?: unknown; getInitialSnapshot?: unknown } = value;
+	return typeof transition === 'function' && typeof getInitialSnapshot === 'function';
 }
 
 function nameOf(value: object): string {

@@ -3,9 +3,10 @@ import type { Backoff, ExitReason, Intensity, RestartType, Strategy } from './sp
 
 /**
  * Restart type × exit reason (OTP's `restart_child/3`). Permanent: always; temporary: never;
- * transient: only after an end that was neither in order (`normal`) nor asked for (`shutdown`).
+ * transient: only after an end that was neither in order (`normal`) nor asked for (`shutdown`). Nobody who did not want to run.
  */
 export function mayRestart(type: RestartType, reason: ExitReason): boolean {
+	if (reason === 'ignored') return false;
 	switch (type) {
 		case 'permanent':
 			return true;
@@ -67,14 +68,18 @@ export interface Ending {
 	wasReady: boolean;
 	code: number | null;
 	signal: string | null;
+	/** What a host that knows it has said. */
+	own: ExitReason | null;
 }
 
 /**
  * Why a process ended. Intent comes first: one that was asked to go has been shut down whatever its status says,
  * also when it died of the forwarded signal itself.
  */
-export function classifyExit({ doom, wasReady, code, signal }: Ending, okCodes: readonly number[]): ExitReason {
+export function classifyExit({ doom, wasReady, code, signal, own }: Ending, okCodes: readonly number[]): ExitReason {
+	if (own === 'ignored') return own;
 	if (doom !== null) return doom;
+	if (own !== null) return wasReady ? own : 'startFailed';
 	if (code === null && signal === null) return 'lost';
 	if (!wasReady) return 'startFailed';
 	if (signal !== null) return endingSignals.has(signal) ? 'killed' : 'crash';

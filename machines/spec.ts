@@ -4,6 +4,8 @@
  * `checkSpec` in `check.ts` says what is wrong with a declaration; `resolveSpec` below takes only a right one.
  */
 
+import type { AnyActorLogic, InputFrom } from 'xstate';
+
 /** Milliseconds, or `'250ms'`, `'5s'`, `'2m'`. 0 means off. */
 export type Duration = number | string;
 
@@ -16,8 +18,14 @@ export type Strategy = 'one_for_one' | 'one_for_all' | 'rest_for_one';
 /** What becomes of a child whose intensity is exceeded: its supervisor ends, it stays dead, or it is tried on at the slowest backoff. */
 export type WhenExhausted = 'escalate' | 'giveUp' | 'keepTrying';
 
-/** Why an incarnation ended. `shutdown`: it was asked to; `lost`: it is gone and nobody saw how. */
-export type ExitReason = 'normal' | 'shutdown' | 'crash' | 'killed' | 'startFailed' | 'hung' | 'lost';
+/** When a supervisor ends by itself because its significant children have ended in order (OTP's `auto_shutdown`). */
+export type AutoShutdown = 'never' | 'any_significant' | 'all_significant';
+
+/**
+ * Why an incarnation ended. `shutdown`: it was asked to; `lost`: it is gone and nobody saw how; `ignored`: it did not want to run
+ * (OTP's `ignore`).
+ */
+export type ExitReason = 'normal' | 'shutdown' | 'crash' | 'killed' | 'startFailed' | 'hung' | 'lost' | 'ignored';
 
 /** How an incarnation ended. `at`: monotonic ms of the supervisor that saw it. `detail`: one sentence for people, if there is more to say. */
 export interface Exit {
@@ -55,9 +63,14 @@ export interface RestartDeclaration {
 }
 export interface StopDeclaration {
 	/** From the drain request to SIGTERM. Default `'60s'` for node, 0 (SIGTERM at once) for command. */
-	drain?: Duration;
+	drain?: Duration | 'infinity';
 	/** From SIGTERM to SIGKILL. Default `'5s'` for node, `'10s'` for command. */
 	terminate?: Duration;
+}
+/** How what lives within the master is stopped. There is no SIGTERM for it: after the drain it is killed. */
+export interface InnerStopDeclaration {
+	/** From the drain request to the kill. Default `'5s'`, as in OTP; 0: killed at once (OTP's `brutal_kill`). */
+	drain?: Duration | 'infinity';
 }
 type Probe = { tcp: number | string } | { http: string; status?: number } | { exec: string[] };
 export type ReadyDeclaration =
@@ -87,14 +100,18 @@ export interface LogsDeclaration {
 	/** Rotated files kept. Default 5. */
 	keep?: number;
 }
-interface ProcessDeclaration {
-	id: string;
+interface ChildOptions<Id extends string = string> {
+	id: Id;
+	restart?: RestartType | RestartDeclaration;
+	/** Its end counts for the `autoShutdown` of its supervisor. Not for a permanent child. Default false. */
+	significant?: boolean;
+}
+interface ProcessDeclaration<Id extends string> extends ChildOptions<Id> {
 	instances?: number;
 	/** Name → port (on all addresses), `'host:port'` (an IP address or `localhost`) or `'unix:/path'`. */
 	listen?: Record<string, number | string>;
 	ready?: ReadyDeclaration;
 	live?: LiveDeclaration;
-	restart?: RestartType | RestartDeclaration;
 	stop?: StopDeclaration;
 	/** Spare incarnations kept warm. Only 0 for now. */
 	standby?: number;
@@ -108,7 +125,7 @@ interface ProcessDeclaration {
 	cwd?: string;
 	logs?: LogsDeclaration;
 }
-export interface NodeDeclaration extends ProcessDeclaration {
+export interface NodeDeclaration<Id extends string = string> extends ProcessDeclaration<Id> {
 	kind: 'node';
 	/** TypeScript or JavaScript, relative to the spec. */
 	module: string;
@@ -118,32 +135,92 @@ export interface NodeDeclaration extends ProcessDeclaration {
 	/** Default `{ every: '1s', timeout: '10s' }`; 0 is off. */
 	heartbeat?: HeartbeatDeclaration | 0;
 }
-export interface CommandDeclaration extends ProcessDeclaration {
+export interface CommandDeclaration<Id extends string = string> extends ProcessDeclaration<Id> {
 	kind: 'command';
 	run: string[];
 }
-export interface SupervisorOptions {
+/** Heap limits of a thread, in MiB, as `worker_threads` takes them. */
+export interface ResourceLimits {
+	maxOldGenerationSizeMb?: number;
+	maxYoungGenerationSizeMb?: number;
+	codeRangeSizeMb?: number;
+	stackSizeMb?: number;
+}
+export interface ThreadDeclaration<Id extends string = string> extends ChildOptions<Id> {
+	kind: 'thread';
+	instances?: number;
+	/** TypeScript or JavaScript, relative to the spec. */
+	module: string;
+	args?: string[];
+	/** What the thread finds in `workerData`: anything that can be cloned. */
+	input?: unknown;
+	resourceLimits?: ResourceLimits;
+	/** `'spawned'` (default): it runs. `'signal'`: it says so. */
+	ready?: 'spawned' | 'signal' | { signal: true; timeout?: Duration } | { after: Duration; timeout?: Duration };
+	/** Default `{ every: '1s', timeout: '10s' }`; 0 is off. */
+	heartbeat?: HeartbeatDeclaration | 0;
+	stop?: InnerStopDeclaration;
+	env?: Record<string, string>;
+	inheritEnv?: string[] | true;
+	logs?: LogsDeclaration;
+}
+/** XState actor logic of any kind: a machine, `fromPromise`, `fromCallback`, `fromTransition`, `fromObservable`. */
+export interface ActorDeclaration<Id extends string = string, Logic extends AnyActorLogic = AnyActorLogic> extends ChildOptions<Id> {
+	kind: 'actor';
+	instances?: number;
+	/** A function is asked at each start; null from it: not now (OTP's `ignore`), which is no failure. */
+	logic: Logic | (() => Logic | null);
+	input?: InputFrom<Logic>;
+	stop?: InnerStopDeclaration;
+	/** What becomes of events sent while there is no incarnation: dropped, or kept, so many at most. Default `'dropped'`. */
+	unheard?: 'dropped' | { kept: number };
+	/** `'snapshot'`: a restart goes on from the last good snapshot instead of afresh. */
+	resume?: 'fresh' | 'snapshot';
+}
+export interface SupervisorOptions<Children extends readonly ChildDeclaration[] = readonly ChildDeclaration[]> {
 	strategy?: Strategy;
 	/** Default `{ restarts: 5, within: '30s' }`. */
 	intensity?: IntensityDeclaration;
 	/** `'ordered'` (default): each child is ready before the next starts. */
 	start?: 'ordered' | 'parallel';
-	children: ChildDeclaration[];
+	/** Whether it ends when its significant children have ended. Default `'never'`. */
+	autoShutdown?: AutoShutdown;
+	children: Children;
 }
-export interface SupervisorDeclaration extends SupervisorOptions {
+/** How long a supervisor may take to stop its children before they are killed: a limit, `'infinity'` (default, as in OTP), `'kill'`: at once. */
+export type ShutdownDeclaration = Duration | 'infinity' | 'kill';
+export interface SupervisorDeclaration<
+	Id extends string = string,
+	Children extends readonly ChildDeclaration[] = readonly ChildDeclaration[],
+> extends SupervisorOptions<Children>,
+		ChildOptions<Id> {
 	kind: 'supervisor';
-	id: string;
-	restart?: RestartType | RestartDeclaration;
+	shutdown?: ShutdownDeclaration;
 }
-export interface TreeDeclaration extends SupervisorOptions {
+/** A supervisor of very many like children that come and go at run time (OTP's simple_one_for_one, Elixir's DynamicSupervisor). */
+export interface DynamicDeclaration<Id extends string = string, Child extends WorkDeclaration = WorkDeclaration> extends ChildOptions<Id> {
+	kind: 'dynamic';
+	/** What each of them is. Its `id` names those that are started without a name of their own: `id-1`, `id-2` … */
+	child: Child;
+	/** Default `{ restarts: 5, within: '30s' }`. */
+	intensity?: IntensityDeclaration;
+	/** At most so many at a time; a start beyond is refused. Default 1 000 000. */
+	maxChildren?: number;
+	/** So many supervisors side by side, `id.1` …, each with its own intensity; a child's name decides whose it is (Elixir's PartitionSupervisor). */
+	partitions?: number;
+	shutdown?: ShutdownDeclaration;
+}
+export interface TreeDeclaration<Id extends string = string, Children extends readonly ChildDeclaration[] = readonly ChildDeclaration[]>
+	extends SupervisorOptions<Children> {
 	kind: 'tree';
-	id: string;
+	id: Id;
 	/** For a stop by SIGTERM or `choir stop`, over all: then what is left is killed. Default `'2m'`. */
 	stopTimeout?: Duration;
 	/** The angel's watch over its master. Default: `every: '1s'`, `timeout: '30s'`, `{ restarts: 5, within: '60s' }`, `'200ms'` to `'5s'`. */
 	master?: { heartbeat?: HeartbeatDeclaration; intensity?: IntensityDeclaration; backoff?: BackoffDeclaration };
 }
-export type ChildDeclaration = NodeDeclaration | CommandDeclaration | SupervisorDeclaration;
+export type WorkDeclaration = NodeDeclaration | CommandDeclaration | ThreadDeclaration | ActorDeclaration;
+export type ChildDeclaration = WorkDeclaration | SupervisorDeclaration | DynamicDeclaration;
 
 export interface Intensity {
 	restarts: number;
@@ -156,6 +233,7 @@ export interface Backoff {
 }
 export interface RestartRule {
 	type: RestartType;
+	significant: boolean;
 	strategy: Strategy;
 	/** Its own window beside its supervisor's. A child that does not escalate has only its own. */
 	intensity: Intensity | null;
@@ -185,7 +263,7 @@ export interface HeartbeatSpec {
 	everyMs: number;
 	timeoutMs: number;
 }
-/** `drainMs` 0: SIGTERM at once. */
+/** `drainMs` 0: no drain, SIGTERM at once. `terminateMs` 0: no SIGTERM, killed at once. */
 export interface StopSpec {
 	drainMs: number;
 	terminateMs: number;
@@ -197,7 +275,7 @@ export interface ListenSpec {
 	port: number | null;
 	socketPath: string | null;
 }
-interface ProcessFields {
+interface ChildFields {
 	/** The id, with `.1`, `.2` … for instances: unique among its siblings. */
 	id: string;
 	/** The id as declared. */
@@ -205,16 +283,24 @@ interface ProcessFields {
 	/** Ids from the root joined with `/`, without the tree's name. */
 	path: string;
 	restart: RestartRule;
+}
+interface WorkFields extends ChildFields {
 	ready: ReadySpec;
 	live: LiveSpec | null;
 	heartbeat: HeartbeatSpec | null;
 	stop: StopSpec;
+}
+interface ProcessFields extends WorkFields {
 	listen: ListenSpec[];
 	env: Record<string, string>;
 	envFile: string | null;
 	inheritEnv: string[] | true;
 	cwd: string | null;
-	logs: { rotateBytes: number; keep: number };
+	logs: LogsSpec;
+}
+export interface LogsSpec {
+	rotateBytes: number;
+	keep: number;
 }
 export interface NodeSpec extends ProcessFields {
 	kind: 'node';
@@ -226,21 +312,48 @@ export interface CommandSpec extends ProcessFields {
 	kind: 'command';
 	run: string[];
 }
-export interface SupervisorSpec {
+export interface ThreadSpec extends WorkFields {
+	kind: 'thread';
+	module: string;
+	args: string[];
+	input: unknown;
+	resourceLimits: ResourceLimits;
+	env: Record<string, string>;
+	inheritEnv: string[] | true;
+	logs: LogsSpec;
+}
+export interface ActorSpec extends WorkFields {
+	kind: 'actor';
+	logic: ActorDeclaration['logic'];
+	input: unknown;
+	/** Events kept while there is no incarnation. 0: dropped. */
+	kept: number;
+	resume: 'fresh' | 'snapshot';
+}
+/** The root has `''` for its ids and its path. */
+export interface SupervisorSpec extends ChildFields {
 	kind: 'supervisor';
-	/** `''` for the root. */
-	id: string;
-	declaredId: string;
-	/** `''` for the root. */
-	path: string;
-	restart: RestartRule;
 	strategy: Strategy;
 	intensity: Intensity;
 	start: 'ordered' | 'parallel';
+	autoShutdown: AutoShutdown;
+	/** From a stop request to the kill of what is left; 0: killed at once; null: no limit. */
+	shutdownMs: number | null;
 	children: ChildSpec[];
 }
+export interface DynamicSpec extends ChildFields {
+	kind: 'dynamic';
+	intensity: Intensity;
+	maxChildren: number;
+	shutdownMs: number | null;
+	/** What all its children are; `id` and `path` are those of the supervisor, and each child has its own. */
+	template: WorkSpec;
+}
+/** What the operating system runs. */
 export type ProcessSpec = NodeSpec | CommandSpec;
-export type ChildSpec = ProcessSpec | SupervisorSpec;
+/** What runs, as opposed to what supervises. */
+export type WorkSpec = ProcessSpec | ThreadSpec | ActorSpec;
+export type ChildSpec = WorkSpec | SupervisorSpec | DynamicSpec;
 export interface TreeSpec {
 	/** The tree's name. */
 	id: string;
@@ -264,6 +377,8 @@ export const defaults = {
 	heartbeat: { everyMs: 1_000, timeoutMs: 10_000 },
 	stopNode: { drainMs: 60_000, terminateMs: 5_000 },
 	stopCommand: { drainMs: 0, terminateMs: 10_000 },
+	stopInner: { drainMs: 5_000, terminateMs: 0 },
+	maxChildren: 1_000_000,
 	logs: { rotateBytes: 10 * 1024 * 1024, keep: 5 },
 	stopTimeoutMs: 120_000,
 	master: {
@@ -273,6 +388,9 @@ export const defaults = {
 	},
 } as const;
 
+/** The kernel's timers end here; an `after` beyond would fire at once. Stands for "no limit". */
+export const NEVER_MS = 2 ** 31 - 1;
+
 /** Text such as '5s' → milliseconds; undefined if it is no duration. It comes from outside: this folder has no libraries. */
 export type ParseDuration = (text: string) => number | undefined;
 
@@ -280,6 +398,9 @@ export type ParseDuration = (text: string) => number | undefined;
 export function resolveSpec(declaration: TreeDeclaration, parseDuration: ParseDuration): TreeSpec {
 	const ms = (duration: Duration | undefined, otherwise: number) =>
 		duration === undefined ? otherwise : typeof duration === 'number' ? duration : (parseDuration(duration) ?? otherwise);
+	const drainOf = (drain: Duration | 'infinity' | undefined, otherwise: number) => (drain === 'infinity' ? NEVER_MS : ms(drain, otherwise));
+	const shutdownOf = (given: ShutdownDeclaration | undefined) =>
+		given === undefined || given === 'infinity' ? null : given === 'kill' ? 0 : ms(given, 0);
 	const intensityOf = (given: IntensityDeclaration | undefined, otherwise: Intensity): Intensity =>
 		given === undefined ? { ...otherwise } : { restarts: given.restarts, withinMs: ms(given.within, otherwise.withinMs) };
 	const backoffOf = (given: BackoffDeclaration | 0 | undefined, otherwise: Backoff): Backoff => {
@@ -295,16 +416,19 @@ export function resolveSpec(declaration: TreeDeclaration, parseDuration: ParseDu
 	const restartOf = (
 		given: RestartType | RestartDeclaration | undefined,
 		above: { strategy: Strategy; intensity: Intensity },
+		significant = false,
+		backoff: Backoff = defaults.backoff,
 	): RestartRule => {
 		const rule: RestartDeclaration = typeof given === 'object' ? given : given === undefined ? {} : { type: given };
 		const whenExhausted = rule.whenExhausted ?? 'escalate';
 		return {
 			type: rule.type ?? 'permanent',
+			significant,
 			strategy: rule.strategy ?? above.strategy,
 			// One that does not escalate counts for itself.
 			intensity: rule.intensity === undefined && whenExhausted === 'escalate' ? null : intensityOf(rule.intensity, above.intensity),
 			whenExhausted,
-			backoff: backoffOf(rule.backoff, defaults.backoff),
+			backoff: backoffOf(rule.backoff, backoff),
 			okCodes: [...(rule.okCodes ?? defaults.okCodes)],
 			fatalCodes: [...(rule.fatalCodes ?? defaults.fatalCodes)],
 		};
@@ -324,31 +448,93 @@ export function resolveSpec(declaration: TreeDeclaration, parseDuration: ParseDu
 		timeoutMs: ms(given.timeout, defaults.live.timeoutMs),
 		failures: given.failures ?? defaults.live.failures,
 	});
-	const processesOf = (child: NodeDeclaration | CommandDeclaration, above: SupervisorSpec): ProcessSpec[] => {
-		const { instances, listen = {}, stop } = child;
+	const named = ({ id, instances }: { id: string; instances?: number }) =>
+		instances === undefined ? [id] : Array.from({ length: instances }, (_, index) => `${id}.${index + 1}`);
+	const workOf = (child: WorkDeclaration, above: Above): WorkSpec[] =>
+		named(child).map((id) => workFrom(child, { id, declaredId: child.id, path: joinPath(above.path, id) }, above));
+	const workFrom = (child: WorkDeclaration, common: Names, above: Above): WorkSpec => {
+		switch (child.kind) {
+			case 'node':
+			case 'command':
+				return processOf(child, common, above);
+			case 'thread':
+				return {
+					kind: 'thread',
+					...common,
+					restart: restartOf(child.restart, above, child.significant),
+					ready: readyOf(child.ready, false),
+					live: null,
+					heartbeat: child.heartbeat === 0 ? null : heartbeatOf(child.heartbeat, defaults.heartbeat),
+					stop: { ...defaults.stopInner, drainMs: drainOf(child.stop?.drain, defaults.stopInner.drainMs) },
+					module: child.module,
+					args: [...(child.args ?? [])],
+					input: child.input,
+					resourceLimits: { ...child.resourceLimits },
+					env: { ...child.env },
+					inheritEnv: child.inheritEnv ?? [],
+					logs: logsOf(child.logs),
+				};
+			case 'actor':
+				return {
+					kind: 'actor',
+					...common,
+					// What costs nothing to start may be started at once, as in OTP.
+					restart: restartOf(child.restart, above, child.significant, defaults.noBackoff),
+					ready: readyOf('spawned', false),
+					live: null,
+					heartbeat: null,
+					stop: { ...defaults.stopInner, drainMs: drainOf(child.stop?.drain, defaults.stopInner.drainMs) },
+					logic: child.logic,
+					input: child.input,
+					kept: typeof child.unheard === 'object' ? child.unheard.kept : 0,
+					resume: child.resume ?? 'fresh',
+				};
+		}
+	};
+	const logsOf = (given: LogsDeclaration | undefined): LogsSpec => ({
+		rotateBytes: given?.rotateBytes ?? defaults.logs.rotateBytes,
+		keep: given?.keep ?? defaults.logs.keep,
+	});
+	const processOf = (child: NodeDeclaration | CommandDeclaration, names: Names, above: Above): ProcessSpec => {
+		const { listen = {}, stop } = child;
 		const limits = child.kind === 'node' ? defaults.stopNode : defaults.stopCommand;
-		const heartbeat = child.kind === 'node' && child.heartbeat !== 0 ? heartbeatOf(child.heartbeat, defaults.heartbeat) : null;
-		const ids = instances === undefined ? [child.id] : Array.from({ length: instances }, (_, index) => `${child.id}.${index + 1}`);
-		return ids.map((id): ProcessSpec => {
-			const common: Omit<NodeSpec, 'kind' | 'module' | 'args' | 'execArgv'> = {
+		const common: Omit<NodeSpec, 'kind' | 'module' | 'args' | 'execArgv'> = {
+			...names,
+			restart: restartOf(child.restart, above, child.significant),
+			ready: readyOf(child.ready, child.kind === 'node' && Object.keys(listen).length > 0),
+			live: child.live === undefined ? null : liveOf(child.live),
+			heartbeat: child.kind === 'node' && child.heartbeat !== 0 ? heartbeatOf(child.heartbeat, defaults.heartbeat) : null,
+			stop: { drainMs: drainOf(stop?.drain, limits.drainMs), terminateMs: ms(stop?.terminate, limits.terminateMs) },
+			listen: Object.entries(listen).map(([name, address]) => listenOf(name, address)),
+			env: { ...child.env },
+			envFile: child.envFile ?? null,
+			inheritEnv: child.inheritEnv ?? [],
+			cwd: child.cwd ?? null,
+			logs: logsOf(child.logs),
+		};
+		if (child.kind === 'command') return { kind: 'command', ...common, run: [...child.run] };
+		return { kind: 'node', ...common, module: child.module, args: [...(child.args ?? [])], execArgv: [...(child.execArgv ?? [])] };
+	};
+	const dynamicOf = (given: DynamicDeclaration, above: Above): DynamicSpec[] =>
+		named({ id: given.id, ...(given.partitions === undefined ? {} : { instances: given.partitions }) }).map((id): DynamicSpec => {
+			const path = joinPath(above.path, id);
+			const intensity = intensityOf(given.intensity, defaults.intensity);
+			const [template] = workOf(given.child, { path: above.path, strategy: 'one_for_one', intensity }) as [WorkSpec];
+			return {
+				kind: 'dynamic',
 				id,
-				declaredId: child.id,
-				path: joinPath(above.path, id),
-				restart: restartOf(child.restart, above),
-				ready: readyOf(child.ready, child.kind === 'node' && Object.keys(listen).length > 0),
-				live: child.live === undefined ? null : liveOf(child.live),
-				heartbeat,
-				stop: { drainMs: ms(stop?.drain, limits.drainMs), terminateMs: ms(stop?.terminate, limits.terminateMs) },
-				listen: Object.entries(listen).map(([name, address]) => listenOf(name, address)),
-				env: { ...child.env },
-				envFile: child.envFile ?? null,
-				inheritEnv: child.inheritEnv ?? [],
-				cwd: child.cwd ?? null,
-				logs: { rotateBytes: child.logs?.rotateBytes ?? defaults.logs.rotateBytes, keep: child.logs?.keep ?? defaults.logs.keep },
+				declaredId: given.id,
+				path,
+				restart: restartOf(given.restart, above, given.significant),
+				intensity,
+				maxChildren: given.maxChildren ?? defaults.maxChildren,
+				shutdownMs: shutdownOf(given.shutdown),
+				template: { ...template, path },
 			};
-			if (child.kind === 'command') return { kind: 'command', ...common, run: [...child.run] };
-			return { kind: 'node', ...common, module: child.module, args: [...(child.args ?? [])], execArgv: [...(child.execArgv ?? [])] };
 		});
+	const childOf = (child: ChildDeclaration, above: SupervisorSpec): ChildSpec[] => {
+		if (child.kind === 'supervisor') return [supervisorOf(child, child.id, joinPath(above.path, child.id), above)];
+		return child.kind === 'dynamic' ? dynamicOf(child, above) : workOf(child, above);
 	};
 	const supervisorOf = (
 		given: SupervisorOptions,
@@ -361,16 +547,19 @@ export function resolveSpec(declaration: TreeDeclaration, parseDuration: ParseDu
 			id,
 			declaredId: id,
 			path,
-			restart: restartOf((given as SupervisorDeclaration).restart, above ?? { strategy: defaults.strategy, intensity: defaults.intensity }),
+			restart: restartOf(
+				(given as SupervisorDeclaration).restart,
+				above ?? { strategy: defaults.strategy, intensity: defaults.intensity },
+				(given as SupervisorDeclaration).significant,
+			),
 			strategy: given.strategy ?? defaults.strategy,
 			intensity: intensityOf(given.intensity, defaults.intensity),
 			start: given.start ?? 'ordered',
+			autoShutdown: given.autoShutdown ?? 'never',
+			shutdownMs: shutdownOf((given as SupervisorDeclaration).shutdown),
 			children: [],
 		};
-		const children = given.children.flatMap((child): ChildSpec[] =>
-			child.kind === 'supervisor' ? [supervisorOf(child, child.id, joinPath(path, child.id), supervisor)] : processesOf(child, supervisor),
-		);
-		return { ...supervisor, children };
+		return { ...supervisor, children: given.children.flatMap((child) => childOf(child, supervisor)) };
 	};
 	const { master } = declaration;
 	return {
@@ -384,6 +573,10 @@ export function resolveSpec(declaration: TreeDeclaration, parseDuration: ParseDu
 		},
 	};
 }
+
+type Names = Omit<ChildFields, 'restart'>;
+/** What a child takes over from its supervisor. */
+type Above = Pick<SupervisorSpec, 'path' | 'strategy' | 'intensity'>;
 
 const joinPath = (path: string, id: string) => (path === '' ? id : `${path}/${id}`);
 

@@ -1,6 +1,6 @@
 import { assign, setup } from 'xstate';
 import { classifyExit } from './restart.ts';
-import type { Exit, HeartbeatSpec, LiveSpec, StopMode, StopSpec } from './spec.ts';
+import { type Exit, type ExitReason, type HeartbeatSpec, type LiveSpec, NEVER_MS, type StopMode, type StopSpec } from './spec.ts';
 
 /** What a worker hears. Requests are verbs; facts are a subject and what became of it. `at` is monotonic ms. */
 export type WorkerEvent =
@@ -8,7 +8,16 @@ export type WorkerEvent =
 	| { type: 'process.spawned'; pid: number; startTicks: number }
 	| { type: 'process.failed'; message: string; at: number }
 	| { type: 'process.ready' }
-	| { type: 'process.exited'; code: number | null; signal: string | null; maxRssBytes: number | null; at: number }
+	| {
+			type: 'process.exited';
+			code: number | null;
+			signal: string | null;
+			maxRssBytes: number | null;
+			at: number;
+			/** Known where there is no status to judge by: what lives within the master says how it ended. */
+			reason?: ExitReason;
+			detail?: string;
+	  }
 	| { type: 'heartbeat' }
 	| { type: 'probe.passed' }
 	| { type: 'probe.failed'; why: string }
@@ -58,8 +67,6 @@ export interface WorkerContext extends WorkerInput {
 	exit: Exit | null;
 }
 
-/** The kernel's timers end here; an `after` beyond would fire at once. */
-export const NEVER_MS = 2 ** 31 - 1;
 /** A drain request unanswered for so long was not understood: SIGTERM stands in for it. */
 export const ACKNOWLEDGE_MS = 1_000;
 /** Between one SIGKILL and the next. */
@@ -106,6 +113,9 @@ export const workerMachine = setup({
 		isKill: ({ event }) => event.type === 'drain' && event.mode === 'kill',
 		isFast: ({ event }) => event.type === 'drain' && event.mode === 'fast',
 		hasNoDrain: ({ context }) => context.stop.drainMs === 0,
+		hasNoTerminate: ({ context }) => context.stop.terminateMs === 0,
+		hasNoStop: ({ context }) => context.stop.drainMs === 0 && context.stop.terminateMs === 0,
+		isFastKill: ({ context, event }) => event.type === 'drain' && event.mode === 'fast' && context.stop.terminateMs === 0,
 		beats: ({ context }) => context.heartbeat !== null,
 		probesFail: ({ context }) => context.failedProbes > 0,
 		probesExhausted: ({ context }) => context.live !== null && context.failedProbes + 1 >= context.live.failures,
@@ -149,8 +159,10 @@ export const workerMachine = setup({
 			recordExit: assign(({ context, event }) => {
 				if (event.type === 'process.exited') {
 					const { code, signal, maxRssBytes, at } = event;
-					const reason = classifyExit({ doom: context.doom, wasReady: context.wasReady, code, signal }, context.okCodes);
-					return { exit: { reason, code, signal, at, maxRssBytes, ...(context.detail === null ? {} : { detail: context.detail }) } };
+					const { doom, wasReady } = context;
+					const reason = classifyExit({ doom, wasReady, code, signal, own: event.reason ?? null }, context.okCodes);
+					const detail = context.detail ?? event.detail;
+					return { exit: { reason, code, signal, at, maxRssBytes, ...(detail === undefined ? {} : { detail }) } };
 				}
 				if (event.type !== 'process.failed' && event.type !== 'effect.failed') return {};
 				// A process that never was: if it had been asked to go meanwhile, then that is how it ended.
@@ -187,6 +199,7 @@ export const workerMachine = setup({
 					'process.ready': 'running',
 					drain: [
 						{ guard: 'isKill', target: 'draining.killing', actions: 'markKilled' },
+						{ guard: 'hasNoTerminate', target: 'draining.killing', actions: 'markAsked' },
 						// What is still starting may not have armed its handlers: nothing but TERM and KILL.
 						{ target: 'draining.terminating', actions: 'markAsked' },
 					],
@@ -227,6 +240,8 @@ export const workerMachine = setup({
 				on: {
 					drain: [
 						{ guard: 'isKill', target: 'draining.killing', actions: 'markKilled' },
+						{ guard: 'hasNoStop', target: 'draining.killing', actions: 'markKilled' },
+						{ guard: 'isFastKill', target: 'draining.killing', actions: 'markAsked' },
 						{ guard: 'isFast', target: 'draining.terminating', actions: 'markAsked' },
 						{ guard: 'hasNoDrain', target: 'draining.terminating', actions: 'markAsked' },
 						{ target: 'draining.asked', actions: 'markAsked' },
@@ -275,6 +290,7 @@ export const workerMachine = setup({
 				on: {
 					drain: [
 						{ guard: 'isKill', target: '.killing', actions: 'markKilled' },
+						{ guard: 'isFastKill', target: '.killing' },
 						{ guard: 'isFast', target: '.terminating' },
 					],
 				},
@@ -287,13 +303,17 @@ export const workerMachine = setup({
 					},
 					finishing: {
 						description: 'It has said that it drains.',
-						after: { drainTimeout: 'terminating' },
+						after: {
+							drainTimeout: [{ guard: 'hasNoTerminate', target: 'killing', actions: 'markKilled' }, { target: 'terminating' }],
+						},
 					},
 					signalled: {
 						description: 'Nobody heard the request: SIGTERM stands in for it.',
 						entry: 'terminate',
 						on: { 'drain.acknowledged': 'finishing' },
-						after: { drainTimeout: 'terminating' },
+						after: {
+							drainTimeout: [{ guard: 'hasNoTerminate', target: 'killing', actions: 'markKilled' }, { target: 'terminating' }],
+						},
 					},
 					terminating: {
 						entry: 'terminate',

@@ -76,22 +76,22 @@ const wrong: Array<[what: string, declaration: unknown, line: string]> = [
 	[
 		'a child of no kind',
 		tree('shop', { children: [{ id: 'web' } as never] }),
-		`${at}.kind: expected 'node', 'command' or 'supervisor', got nothing`,
+		`${at}.kind: expected node(…), command(…), thread(…), actor(…), supervisor(…) or dynamic(…), got nothing`,
 	],
 	[
 		'a child that is a text',
 		tree('shop', { children: ['web' as never] }),
-		`${at}: expected node(…), command(…) or supervisor(…), got 'web'`,
+		`${at}: expected node(…), command(…), thread(…), actor(…), supervisor(…) or dynamic(…), got 'web'`,
 	],
 	[
 		'a thread',
-		tree('shop', { children: [{ kind: 'thread', id: 'hasher', module: 'x' } as never] }),
-		`${at}.kind: expected 'node', 'command' or 'supervisor', got 'thread', which is not available yet`,
+		tree('shop', { children: [{ kind: 'thread', id: 'hasher', module: 'x', modul: 'y' } as never] }),
+		`${at}.modul: expected a known key (did you mean 'module'?), got 'modul'`,
 	],
 	[
 		'an actor',
 		tree('shop', { children: [{ kind: 'actor', id: 'ledger' } as never] }),
-		`${at}.kind: expected 'node', 'command' or 'supervisor', got 'actor', which is not available yet`,
+		`${at}.logic: expected XState actor logic, such as a machine, got nothing`,
 	],
 	['a near miss of a key', withNode({ instnces: 2 }), `${at}.instnces: expected a known key (did you mean 'instances'?), got 'instnces'`],
 	['a key in other case', withNode({ stop: { Drain: 0 } }), `${at}.stop.Drain: expected a known key (did you mean 'drain'?), got 'Drain'`],
@@ -329,7 +329,7 @@ test('ten mistakes are ten lines, each with its place', () => {
 			{ kind: 'node', id: 'web', module: 7, instnces: 2, listen: { http: 99_999 } },
 			{ kind: 'command', id: 'web', run: [] },
 			{ kind: 'command', id: 'Cache', run: ['x'], ready: 'signal', stop: { drain: '5 parsecs' } },
-			{ kind: 'supervisor', id: 'jobs', children: [{ kind: 'actor', id: 'ledger' }] },
+			{ kind: 'supervisor', id: 'jobs', children: [{ kind: 'actorr', id: 'ledger' }] },
 		],
 	};
 	assert.equal(
@@ -419,7 +419,10 @@ const keys = [
 	'id',
 ];
 const strangeChild = fc
-	.tuple(fc.constantFrom('node', 'command', 'supervisor', 'thread', 'x'), fc.dictionary(fc.constantFrom(...keys), strange))
+	.tuple(
+		fc.constantFrom('node', 'command', 'supervisor', 'thread', 'actor', 'dynamic', 'x'),
+		fc.dictionary(fc.constantFrom(...keys), strange),
+	)
 	.map(([kind, rest]) => ({ kind, id: 'a', ...rest }));
 const strangeTree = fc
 	.tuple(
@@ -475,6 +478,7 @@ test('a spec is a declaration with its defaults', () => {
 		execArgv: [],
 		restart: {
 			type: 'permanent',
+			significant: false,
 			strategy: 'one_for_one',
 			intensity: null,
 			whenExhausted: 'escalate',

@@ -94,10 +94,19 @@ test('exit reasons: intent comes before status', () => {
 			fc.boolean(),
 			fc.option(fc.nat(255)),
 			fc.option(fc.constantFrom('SIGTERM', 'SIGKILL', 'SIGSEGV')),
-			(doom, wasReady, code, signal) => assert.is(classifyExit({ doom, wasReady, code, signal }, [0]), doom),
+			(doom, wasReady, code, signal) => assert.is(classifyExit({ doom, wasReady, code, signal, own: null }, [0]), doom),
 		),
 	);
-	assert.is(classifyExit({ doom: null, wasReady: true, code: 5, signal: null }, [0, 5]), 'normal');
+	assert.is(classifyExit({ doom: null, wasReady: true, code: 5, signal: null, own: null }, [0, 5]), 'normal');
+});
+
+test('exit reasons: who lives within the master says how it ended, but not before it was ready, nor against intent', () => {
+	const ending = { doom: null, wasReady: true, code: null, signal: null };
+	assert.is(classifyExit({ ...ending, own: 'crash' }, [0]), 'crash');
+	assert.is(classifyExit({ ...ending, own: 'normal', wasReady: false }, [0]), 'startFailed');
+	assert.is(classifyExit({ ...ending, own: 'crash', doom: 'shutdown' }, [0]), 'shutdown');
+	assert.is(classifyExit({ ...ending, own: 'ignored', wasReady: false }, [0]), 'ignored');
+	assert.is(classifyExit({ ...ending, own: null }, [0]), 'lost');
 });
 
 test.run();

@@ -32,6 +32,8 @@ const input: WorkerInput = {
 };
 const adopted = { adopted: { pid: 9, startTicks: 90 } };
 const noDrain = { stop: { drainMs: 0, terminateMs: 1_000 } };
+const inner = { stop: { drainMs: 5_000, terminateMs: 0 } };
+const atOnce = { stop: { drainMs: 0, terminateMs: 0 } };
 const up = [spawned, ready];
 
 const rows: Array<Row<WorkerInput>> = [
@@ -51,6 +53,18 @@ const rows: Array<Row<WorkerInput>> = [
 	['is terminated when adopted and no drain is declared', [drain], 'draining.terminating', ['terminate'], { ...adopted, ...noDrain }],
 	['is terminated fast when adopted', [fast], 'draining.terminating', ['terminate'], adopted],
 	['is killed when adopted, if that is asked', [kill], 'draining.killing', ['kill'], adopted],
+	['is killed while it starts, if there is no SIGTERM for it', [drain], 'draining.killing', ['kill'], inner],
+	[
+		'is killed after its drain, if there is no SIGTERM for it',
+		[...up, drain, acknowledged, 'drainTimeout'],
+		'draining.killing',
+		['kill'],
+		inner,
+	],
+	['… also when nobody heard the request', [...up, drain, undeliverable, 'drainTimeout'], 'draining.killing', ['kill'], inner],
+	['is killed at once by a fast stop, if there is no SIGTERM for it', [...up, fast], 'draining.killing', ['kill'], inner],
+	['… also in the middle of its drain', [...up, drain, acknowledged, fast], 'draining.killing', ['kill'], inner],
+	['is killed at once if it has neither drain nor SIGTERM', [...up, drain], 'draining.killing', ['kill'], atOnce],
 	['stays healthy with each heartbeat', [...up, heartbeat], 'running.healthy', []],
 	['gets a fresh interval when the supervisor was paused', [...up, resumed], 'running.healthy', []],
 	['is suspect without a heartbeat', [...up, 'suspectTimeout'], 'running.suspect', ['reportSuspect']],

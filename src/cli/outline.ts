@@ -1,7 +1,7 @@
 /** A tree as an outline: what `choir check` prints. */
 
 import path from 'node:path';
-import type { ChildSpec, ListenSpec, ReadySpec, SupervisorSpec, TreeSpec } from '../../machines/spec.ts';
+import type { ChildSpec, ListenSpec, ReadySpec, SupervisorSpec, TreeSpec, WorkSpec } from '../../machines/spec.ts';
 import { asDuration } from './duration.ts';
 
 /** One line a child, instances of one child together, indented by depth and aligned. Modules are shown relative to the spec's `folder`. */
@@ -25,14 +25,22 @@ function addChildren(children: ChildSpec[], depth: number, folder: string, rows:
 
 function childText(child: ChildSpec, instances: number, folder: string): string {
 	if (child.kind === 'supervisor') return `${supervisorText('supervisor', child)}, ${child.restart.type}`;
+	const kind = instances > 1 ? `${child.kind} × ${instances}` : child.kind;
+	if (child.kind === 'dynamic')
+		return [kind, ...whatText(child.template, folder), `at most ${child.maxChildren}`, child.template.restart.type].join(', ');
 	return [
-		instances > 1 ? `${child.kind} × ${instances}` : child.kind,
-		child.kind === 'node' ? path.relative(folder, path.resolve(folder, child.module)) : child.run.join(' '),
+		kind,
+		...whatText(child, folder),
 		child.restart.type,
 		child.restart.strategy,
-		...child.listen.map(listenText),
+		...(child.kind === 'node' || child.kind === 'command' ? child.listen.map(listenText) : []),
 		readyText(child.ready),
 	].join(', ');
+}
+
+function whatText(child: WorkSpec, folder: string): string[] {
+	if (child.kind === 'actor') return [];
+	return [child.kind === 'command' ? child.run.join(' ') : path.relative(folder, path.resolve(folder, child.module))];
 }
 
 function supervisorText(kind: string, { strategy, intensity, start }: SupervisorSpec): string {

@@ -1,6 +1,6 @@
 /** What a tree asks of the place where its children live. The real one speaks to the angel; the simulated one pretends. */
 
-import type { ProcessSpec, StopSpec } from '../../machines/spec.ts';
+import type { StopSpec, WorkSpec } from '../../machines/spec.ts';
 import type { WorkerEvent } from '../../machines/worker.ts';
 
 /** One incarnation, as the host sees it. */
@@ -10,7 +10,9 @@ export interface Run {
 	path: string;
 	incarnation: number;
 	/** null: started by a master that is gone, from a spec that may be gone too. */
-	spec: ProcessSpec | null;
+	spec: WorkSpec | null;
+	/** What it begins with, where its spec does not say: an instance of a dynamic supervisor. */
+	input?: unknown;
 	stop: StopSpec;
 }
 

@@ -248,7 +248,7 @@ export class ProcessHost implements Host {
 			look.passed += 1;
 			if (look.passed < look.every) continue;
 			look.passed = 0;
-			const { rotateBytes, keep } = run.spec?.logs ?? { rotateBytes: 0, keep: 0 };
+			const { rotateBytes, keep } = (run.spec as ProcessSpec | null)?.logs ?? { rotateBytes: 0, keep: 0 };
 			const file = logFile(this.#options.dir, run.path);
 			if (rotateBytes === 0 || this.#rotating.has(file) || this.#unrotatable.has(file)) continue;
 			const stat = fs.statSync(file, { throwIfNoEntry: false });

@@ -245,7 +245,8 @@ export class Tree {
 				const child = this.#specs.get(pathOf(id)) as ChildSpec;
 				this.#incarnations.set(child.path, incarnation);
 				if (child.kind === 'supervisor') this.#startSupervisor(child);
-				else this.#startWorker({ workerId: this.#options.newId(), path: child.path, incarnation, spec: child, stop: child.stop }, null);
+				else if (child.kind !== 'dynamic')
+					this.#startWorker({ workerId: this.#options.newId(), path: child.path, incarnation, spec: child, stop: child.stop }, null);
 			},
 			drainChild: ({ id, incarnation, mode }) => {
 				const child = this.#specs.get(pathOf(id)) as ChildSpec;

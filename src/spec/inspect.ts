@@ -43,7 +43,13 @@ async function inspect(): Promise<InspectResult> {
 }
 
 function say(result: InspectResult): never {
-	fs.writeSync(RESULT_FD, JSON.stringify(result) + '\n');
+	// What an actor does and begins with is no text: it is loaded again where it runs.
+	const text = JSON.stringify(result, function (this: { kind?: unknown }, key, value) {
+		return (key === 'logic' && this.kind === 'actor') || (key === 'input' && (this.kind === 'actor' || this.kind === 'thread'))
+			? undefined
+			: value;
+	});
+	fs.writeSync(RESULT_FD, text + '\n');
 	// A spec may have left timers or sockets open: nothing of it is wanted any more.
 	process.exit(0);
 }

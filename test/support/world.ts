@@ -24,6 +24,7 @@ export interface Behaviour {
 export function rule(change: Partial<RestartRule> = {}): RestartRule {
 	return {
 		type: 'permanent',
+		significant: false,
 		strategy: 'one_for_one',
 		intensity: null,
 		whenExhausted: 'escalate',
@@ -68,6 +69,8 @@ export function supervisor(path: string, children: ChildSpec[], more: Partial<Su
 		strategy: 'one_for_one',
 		intensity: { restarts: 3, withinMs: 5_000 },
 		start: 'ordered',
+		autoShutdown: 'never',
+		shutdownMs: null,
 		children,
 		...more,
 	};

@@ -1,0 +1,51 @@
+/** The places where children live, as one: each kind has its own. */
+import type { Host, Run } from './host.ts';
+
+/** `process`: what the operating system runs, and what an earlier master left. */
+export interface Places {
+	process: Host;
+	thread: Host;
+	actor: Host;
+}
+
+export class Hosts implements Host {
+	readonly #places: Places;
+
+	constructor(places: Places) {
+		this.#places = places;
+	}
+
+	launch(run: Run): void {
+		this.#of(run).launch(run);
+	}
+
+	watchReadiness(run: Run): void {
+		this.#of(run).watchReadiness(run);
+	}
+
+	watchLiveness(run: Run): void {
+		this.#of(run).watchLiveness(run);
+	}
+
+	askToDrain(run: Run): void {
+		this.#of(run).askToDrain(run);
+	}
+
+	terminate(run: Run): void {
+		this.#of(run).terminate(run);
+	}
+
+	kill(run: Run): void {
+		this.#of(run).kill(run);
+	}
+
+	forget(run: Run): void {
+		this.#of(run).forget(run);
+	}
+
+	#of({ spec }: Run): Host {
+		const { process, thread, actor } = this.#places;
+		if (spec?.kind === 'thread') return thread;
+		return spec?.kind === 'actor' ? actor : process;
+	}
+}
