@@ -3,11 +3,12 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { angelMachine } from '../machines/angel.ts';
+import { dynamicMachine } from '../machines/dynamic.ts';
 import { masterMachine } from '../machines/master.ts';
 import { workerMachine } from '../machines/worker.ts';
 import { mermaidOf } from '../src/diagram/mermaid.ts';
 
-export const machines = [workerMachine, masterMachine, angelMachine] as const;
+export const machines = [workerMachine, masterMachine, dynamicMachine, angelMachine] as const;
 
 /** Name of a file in this folder → what it holds. */
 export function drawings(): Map<string, string> {

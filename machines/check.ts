@@ -1,6 +1,6 @@
 /** What is wrong with a declaration: everything at once, each with its place, what was expected and what is there. */
 import { ACTOR_LOGIC, describe, isObject, keyed, Odd, plain, quote } from './plain.ts';
-import { addressOf, type Backoff, defaults, type HeartbeatSpec, type Intensity, type ParseDuration } from './spec.ts';
+import { addressOf, type Backoff, defaults, type HeartbeatSpec, type Intensity, type ParseDuration, type SupervisorSpec } from './spec.ts';
 
 export interface Problem {
 	/** Such as `shop.children[2].stop.drain`. */
@@ -37,6 +37,13 @@ export function checkSpec(declaration: unknown, parseDuration: ParseDuration): P
 	return checker.problems;
 }
 
+/** The same for a child that is to be added to `supervisor` at run time; `child` is its place. */
+export function checkChild(declaration: unknown, { path, autoShutdown }: SupervisorSpec, parseDuration: ParseDuration): Problem[] {
+	const checker = new Checker(parseDuration);
+	checker.added(plain(declaration), path, autoShutdown);
+	return checker.problems;
+}
+
 class Checker {
 	readonly problems: Problem[] = [];
 	readonly #parse: ParseDuration;
@@ -67,6 +74,15 @@ class Checker {
 		this.#significance(value, id);
 		this.#warnOfWindows(value, id);
 		if (isObject(value.master)) this.#warnOfWindow(value.master.backoff, value.master.intensity, defaults.master, `${id}.master`);
+	}
+
+	added(value: unknown, above: string, autoShutdown: string): void {
+		const id = isObject(value) && isId(value.id) ? value.id : '?';
+		this.#child(value, 'child', above === '' ? id : `${above}/${id}`);
+		if (!isObject(value)) return;
+		for (const key of ['instances', 'partitions'])
+			if (value[key] !== undefined) this.report(`child.${key}`, 'nothing: one child is added at a time', describe(value[key]));
+		this.#significance({ autoShutdown, children: [value] }, '');
 	}
 
 	/** `above`: the path, in the running tree, of the supervisor that is declared. */
@@ -195,7 +211,7 @@ class Checker {
 		const never = supervisor.autoShutdown === undefined || supervisor.autoShutdown === 'never';
 		for (const [index, child] of supervisor.children.entries()) {
 			if (!isObject(child) || child.significant !== true) continue;
-			const place = `${path}.children[${index}].significant`;
+			const place = path === '' ? 'child.significant' : `${path}.children[${index}].significant`;
 			const type = isObject(child.restart) ? child.restart.type : child.restart;
 			if (never) this.report(place, "false: its supervisor's autoShutdown is 'never'", 'true');
 			else if (type !== 'transient' && type !== 'temporary')

@@ -1,5 +1,6 @@
 /** The machines and the rules, for viewers and for tests of one's own (`choir/machines`). */
 export { angelMachine } from './angel.ts';
+export { dynamicMachine } from './dynamic.ts';
 export { masterMachine } from './master.ts';
 export * from './restart.ts';
 export { requestOf, signals } from './signals.ts';

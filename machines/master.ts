@@ -1,23 +1,35 @@
 import { assign, enqueueActions, setup } from 'xstate';
 import {
+	type Answer,
 	type Ask,
+	type Asked,
 	type Child,
 	countRestart,
 	type Death,
 	describe,
+	failRequest,
+	MAX_MAIL,
 	operationOn,
 	plan,
 	planRestart,
 	proceed,
+	type Refusal,
+	retire,
 	type Supervision,
+	shutsDown,
+	take,
+	unborn,
 	withChild,
 } from './operations.ts';
 import { mayRestart } from './restart.ts';
-import type { Exit, StopMode, SupervisorSpec } from './spec.ts';
+import { type Exit, type ExitReason, NEVER_MS, type StopMode, type SupervisorSpec } from './spec.ts';
 
 /** What a master hears. A death comes with the moment (monotonic ms, in `exit.at`) and the chance for its jitter. */
 export type MasterEvent =
-	| { type: 'stop'; mode: StopMode }
+	/** `reason`: of its own accord, and so its supervisor is to judge it; without, it was asked to. */
+	| { type: 'stop'; mode: StopMode; reason?: ExitReason }
+	| { type: 'request'; asked: Asked }
+	| { type: 'request.taken'; asked: Asked }
 	| { type: 'restart'; id: string; request: string }
 	| { type: 'child.ready'; id: string; incarnation: number; at: number }
 	| ({ type: 'child.died' } & Death)
@@ -29,7 +41,11 @@ export type MasterEvent =
 export type MasterEffects = {
 	launchChild: { id: string; incarnation: number };
 	drainChild: { id: string; incarnation: number; mode: StopMode };
-	answer: { request: string; ok: boolean; message: string };
+	answer: { request: string; answer: Answer };
+	/** A request for a new child is accepted. */
+	addChild: { id: string; request: string };
+	/** A child that came by request is gone for good. */
+	forgetChild: { id: string };
 	reportRestart: { id: string; exit: Exit; delayMs: number; siblings: string[] };
 	reportEnd: { id: string; exit: Exit };
 	reportGivingUp: { id: string; exit: Exit; why: string };
@@ -39,7 +55,10 @@ export type MasterEffects = {
 
 /** How a supervisor ended. `exhausted` ends with reason `shutdown`, as in OTP: only a permanent one is then restarted. */
 export interface SupervisorEnd {
-	why: 'asked' | 'exhausted' | 'startFailed';
+	/** `killed`: it was asked, and took longer than its limit. */
+	why: 'asked' | 'exhausted' | 'startFailed' | 'autoShutdown' | 'killed';
+	/** What its own supervisor judges. */
+	reason: ExitReason;
 	/** One sentence for people. */
 	message: string;
 }
@@ -52,6 +71,8 @@ export interface MasterInput {
 
 export interface MasterContext extends Supervision {
 	path: string;
+	/** null: no limit. */
+	shutdownMs: number | null;
 	end: SupervisorEnd | null;
 	mode: StopMode;
 }
@@ -86,6 +107,8 @@ export const masterMachine = setup({
 		launchChild: (_, _params: MasterEffects['launchChild']) => {},
 		drainChild: (_, _params: MasterEffects['drainChild']) => {},
 		answer: (_, _params: MasterEffects['answer']) => {},
+		addChild: (_, _params: MasterEffects['addChild']) => {},
+		forgetChild: (_, _params: MasterEffects['forgetChild']) => {},
 		reportRestart: (_, _params: MasterEffects['reportRestart']) => {},
 		reportEnd: (_, _params: MasterEffects['reportEnd']) => {},
 		reportGivingUp: (_, _params: MasterEffects['reportGivingUp']) => {},
@@ -111,6 +134,14 @@ export const masterMachine = setup({
 			if (about === null || about.child.rule.whenExhausted !== 'escalate') return false;
 			return about.child.phase === 'starting' && operationOn(context, about.child.id)?.kind === 'start';
 		},
+		/** It was started by request: that has failed, and nothing more follows. */
+		failsRequest: ({ context, event }) => {
+			const about = deathOf(context, event);
+			const kind = about?.child.phase === 'starting' ? operationOn(context, about.child.id)?.kind : undefined;
+			return kind === 'add' || kind === 'revive';
+		},
+		/** It did not want to run, which is no failure. */
+		isIgnored: ({ event }) => isDeath(event) && (event as Death).exit.reason === 'ignored',
 		/** Somebody has dealt with it meanwhile. */
 		isSettled: ({ context, event }) => {
 			const about = deathOf(context, event);
@@ -124,6 +155,12 @@ export const masterMachine = setup({
 			const about = deathOf(context, event);
 			return about !== null && !mayRestart(about.child.rule.type, about.death.exit.reason);
 		},
+		shutsDown: ({ context, event }) => {
+			const about = deathOf(context, event);
+			return about !== null && !mayRestart(about.child.rule.type, about.death.exit.reason) && shutsDown(context, about.child);
+		},
+		mailIsFull: ({ context }) => context.mail.length >= MAX_MAIL,
+		isAsked: ({ context }) => context.end?.why === 'asked',
 		escalates: ({ context, event }) => exhausted(context, event) === 'escalate',
 		givesUp: ({ context, event }) => exhausted(context, event) === 'giveUp',
 		keepsTrying: ({ context, event }) => exhausted(context, event) === 'keepTrying',
@@ -132,6 +169,9 @@ export const masterMachine = setup({
 		isIdle: ({ context }) => context.operations.length === 0,
 		firstStartIsOver: ({ context }) => !context.operations.some(({ kind }) => kind === 'start'),
 		isHarder: ({ context, event }) => event.type === 'stop' && hardness.indexOf(event.mode) > hardness.indexOf(context.mode),
+	},
+	delays: {
+		shutdownTimeout: ({ context }) => context.shutdownMs || NEVER_MS,
 	},
 })
 	.extend({
@@ -144,6 +184,7 @@ export const masterMachine = setup({
 						scope: [...context.children.keys()],
 						delayMs: null,
 						mode: 'drain',
+						about: null,
 						request: null,
 					}).state,
 			),
@@ -157,15 +198,40 @@ export const masterMachine = setup({
 			),
 			keepNotice: assign(({ context, event }) => {
 				const about = deathOf(context, event);
-				return about === null ? {} : { notices: [...context.notices, about.death] };
+				return about === null ? {} : { mail: [...context.mail, about.death] };
+			}),
+			keepRequest: assign(({ context, event }) => (event.type === 'request' ? { mail: [...context.mail, event.asked] } : {})),
+			takeRequest: enqueueing(({ context, event, enqueue }) => {
+				if (event.type !== 'request.taken') return;
+				const { state, asks } = take(context, event.asked);
+				enqueue.assign(state);
+				for (const ask of asks) carryOut(ask, enqueue);
+			}),
+			failRequest: enqueueing(({ context, event, enqueue }) => {
+				const about = deathOf(context, event);
+				if (about === null) return;
+				const { state, asks } = failRequest(context, about.death);
+				enqueue.assign(state);
+				for (const ask of asks) carryOut(ask, enqueue);
+			}),
+			recordIgnored: enqueueing(({ context, event, enqueue }) => {
+				const about = deathOf(context, event);
+				if (about === null) return;
+				const down = withChild(context, about.child.id, { phase: 'down', lastExit: about.death.exit });
+				const { state, asks } = retire(down, about.child, 'ignored');
+				enqueue.assign(state);
+				for (const ask of asks) carryOut(ask, enqueue);
 			}),
 			judgeDeath: enqueueing(({ context, event, enqueue }) => {
 				const about = deathOf(context, event);
 				if (about !== null) enqueue.raise({ type: 'notice.taken', ...about.death });
 			}),
-			retire: assign(({ context, event }) => {
+			retire: enqueueing(({ context, event, enqueue }) => {
 				const about = deathOf(context, event);
-				return about === null ? {} : withChild(context, about.child.id, { standing: 'finished' });
+				if (about === null) return;
+				const { state, asks } = retire(context, about.child, 'finished');
+				enqueue.assign(state);
+				for (const ask of asks) carryOut(ask, enqueue);
 			}),
 			retireFatal: assign(({ context, event }) => {
 				const about = deathOf(context, event);
@@ -194,6 +260,7 @@ export const masterMachine = setup({
 					scope: [id],
 					delayMs: null,
 					mode: 'drain',
+					about: null,
 					request,
 				});
 				enqueue.assign(state);
@@ -206,29 +273,78 @@ export const masterMachine = setup({
 						: operation,
 				),
 			})),
-			recordMode: assign(({ context, event }) => ({
-				mode: event.type === 'stop' ? event.mode : context.mode,
-				end: context.end ?? { why: 'asked' as const, message: 'asked to stop' },
+			recordMode: assign(({ context, event }) => {
+				if (event.type !== 'stop') return {};
+				// Nobody asked it: so how it is stopped is not what is declared for that.
+				const own = event.reason !== undefined;
+				const atOnce = context.shutdownMs === 0 && !own;
+				return {
+					mode: atOnce ? ('kill' as const) : event.mode,
+					end: context.end ?? {
+						why: atOnce ? ('killed' as const) : ('asked' as const),
+						reason: event.reason ?? (atOnce ? ('killed' as const) : ('shutdown' as const)),
+						message: own ? `ended by itself (${event.reason})` : 'asked to stop',
+					},
+				};
+			}),
+			recordLateness: assign(({ context }) => ({
+				mode: 'kill' as const,
+				end: { why: 'killed' as const, reason: 'killed' as const, message: `not stopped within ${context.shutdownMs} ms` },
 			})),
+			recordAutoShutdown: assign(({ context, event }) => {
+				const about = deathOf(context, event);
+				return about === null
+					? {}
+					: {
+							end: {
+								why: 'autoShutdown' as const,
+								reason: 'shutdown' as const,
+								message: `${describe(pathOf(context, about.child.id), about.death.exit)}, and it is significant`,
+							},
+						};
+			}),
 			recordStartFailure: assign(({ context, event }) => {
 				const about = deathOf(context, event);
 				return about === null
 					? {}
-					: { end: { why: 'startFailed' as const, message: describe(pathOf(context, about.child.id), about.death.exit) } };
+					: {
+							end: {
+								why: 'startFailed' as const,
+								reason: 'startFailed' as const,
+								message: describe(pathOf(context, about.child.id), about.death.exit),
+							},
+						};
 			}),
 			recordExhaustion: assign(({ context, event }) => {
 				const about = deathOf(context, event);
-				return about === null ? {} : { end: { why: 'exhausted' as const, message: exhaustion(context, about.child, about.death.exit) } };
+				return about === null
+					? {}
+					: {
+							end: {
+								why: 'exhausted' as const,
+								reason: 'shutdown' as const,
+								message: exhaustion(context, about.child, about.death.exit),
+							},
+						};
 			}),
 			/** Whatever was going on, and whatever waited, is over: now everybody goes. */
 			planStop: enqueueing(({ context, enqueue }) => {
 				for (const { id, request } of context.operations) {
 					enqueue.cancel(`restart.due.${id}`);
-					if (request !== null) enqueue({ type: 'answer', params: { request, ok: false, message: 'the supervisor is stopping' } });
+					if (request !== null) enqueue({ type: 'answer', params: { request, answer: stopping } });
 				}
+				for (const mail of context.mail) if ('do' in mail) enqueue({ type: 'answer', params: { request: mail.request, answer: stopping } });
 				const { state } = plan(
-					{ ...context, operations: [], notices: [] },
-					{ kind: 'stop', strategy: 'one_for_all', scope: [...context.children.keys()], delayMs: null, mode: context.mode, request: null },
+					{ ...context, operations: [], mail: [] },
+					{
+						kind: 'stop',
+						strategy: 'one_for_all',
+						scope: [...context.children.keys()],
+						delayMs: null,
+						mode: context.mode,
+						about: null,
+						request: null,
+					},
 				);
 				enqueue.assign(state);
 			}),
@@ -258,7 +374,9 @@ export const masterMachine = setup({
 			log: [],
 			operations: [],
 			nextOperation: 1,
-			notices: [],
+			autoShutdown: input.spec.autoShutdown,
+			mail: [],
+			shutdownMs: input.spec.shutdownMs,
 			end: null,
 			mode: 'drain',
 		}),
@@ -270,21 +388,28 @@ export const masterMachine = setup({
 					guard: 'isUnknown',
 					actions: {
 						type: 'answer',
-						params: ({ context, event }) => ({
-							request: event.type === 'restart' ? event.request : '',
-							ok: false,
-							message: `there is no child '${event.type === 'restart' ? pathOf(context, event.id) : ''}'`,
-						}),
+						params: ({ context, event }) =>
+							answerTo(event, 'not_found', `there is no child '${pathOf(context, (event as { id: string }).id)}'`),
 					},
 				},
 				{ actions: ['planRequest', 'proceed'] },
 			],
+			request: [
+				{
+					guard: 'mailIsFull',
+					actions: { type: 'answer', params: ({ event }) => answerTo(event, 'busy', `${MAX_MAIL} requests wait already`) },
+				},
+				{ actions: ['keepRequest', 'proceed'] },
+			],
+			'request.taken': { actions: ['takeRequest', 'proceed'] },
 			'child.ready': [{ guard: 'isStale' }, { actions: ['recordReady', 'proceed'] }],
 			'child.died': [
 				{ guard: 'isStale' },
 				{ guard: 'isExpected', actions: ['recordDeath', 'proceed'] },
+				{ guard: 'isIgnored', actions: ['recordIgnored', 'proceed'] },
 				{ guard: 'isPremature', actions: ['recordDeath', 'keepNotice', 'proceed'] },
 				{ guard: 'failsStart', target: '.draining', actions: ['recordDeath', 'recordStartFailure'] },
+				{ guard: 'failsRequest', actions: ['recordDeath', 'failRequest', 'proceed'] },
 				{ actions: ['recordDeath', 'judgeDeath'] },
 			],
 			'notice.taken': [
@@ -298,6 +423,15 @@ export const masterMachine = setup({
 							params: ({ event }) => ({ ...(event as Death), why: 'its exit code says that a restart would not help' }),
 						},
 						'proceed',
+					],
+				},
+				{
+					guard: 'shutsDown',
+					target: '.draining',
+					actions: [
+						'retire',
+						{ type: 'reportEnd', params: ({ event }) => ({ id: (event as Death).id, exit: (event as Death).exit }) },
+						'recordAutoShutdown',
 					],
 				},
 				{
@@ -347,19 +481,12 @@ export const masterMachine = setup({
 				on: {
 					// A stop that is not harder than the one under way changes nothing.
 					stop: [{ guard: 'isHarder', actions: ['recordMode', 'hurry', 'proceed'] }, {}],
-					restart: {
-						actions: {
-							type: 'answer',
-							params: ({ event }) => ({
-								request: event.type === 'restart' ? event.request : '',
-								ok: false,
-								message: 'the supervisor is stopping',
-							}),
-						},
-					},
+					restart: { actions: { type: 'answer', params: ({ event }) => answerTo(event, 'stopping', stopping.message) } },
+					request: { actions: { type: 'answer', params: ({ event }) => answerTo(event, 'stopping', stopping.message) } },
 					'child.died': [{ guard: 'isStale' }, { actions: ['recordDeath', 'proceed'] }],
 				},
 				always: { guard: 'isIdle', target: 'dead' },
+				after: { shutdownTimeout: { guard: 'isAsked', actions: ['recordLateness', 'hurry', 'proceed'] } },
 			},
 			dead: {
 				type: 'final',
@@ -368,16 +495,12 @@ export const masterMachine = setup({
 		},
 	});
 
-const unborn: Omit<Child, 'id' | 'rule'> = {
-	incarnation: 0,
-	phase: 'down',
-	standing: null,
-	failures: 0,
-	restarts: 0,
-	log: [],
-	readyAt: null,
-	lastExit: null,
-};
+const stopping = { ok: false as const, code: 'stopping' as const, message: 'the supervisor is stopping' };
+
+function answerTo(event: MasterEvent, code: Refusal, message: string): MasterEffects['answer'] {
+	const request = event.type === 'restart' ? event.request : event.type === 'request' ? event.asked.request : '';
+	return { request, answer: { ok: false, code, message } };
+}
 
 /** Context as it is made without input, which XState's `transition()` does now and then. */
 const empty: SupervisorSpec = {
@@ -429,7 +552,13 @@ function carryOut(ask: Ask, enqueue: Enqueue): void {
 		case 'unschedule':
 			return enqueue.cancel(`restart.due.${ask.operation}`);
 		case 'answer':
-			return enqueue({ type: 'answer', params: { request: ask.request, ok: ask.ok, message: ask.message } });
+			return enqueue({ type: 'answer', params: { request: ask.request, answer: ask.answer } });
+		case 'add':
+			return enqueue({ type: 'addChild', params: { id: ask.id, request: ask.request } });
+		case 'forget':
+			return enqueue({ type: 'forgetChild', params: { id: ask.id } });
+		case 'take':
+			return enqueue.raise({ type: 'request.taken', asked: ask.asked });
 		case 'notice':
 			return enqueue.raise({ type: 'notice.taken', ...ask.death });
 	}

@@ -1,13 +1,15 @@
 /**
  * What a supervisor is in the middle of. An operation brings a range of children down (in reverse order, each dead
  * before the one before it is asked), waits out a backoff, and brings it up (in order, each ready before the next).
- * The first start, a restart after a death, a restart by request and the stop of all are operations.
+ * The first start, a restart after a death, whatever is done to a child by request, and the stop of all are operations.
  *
+ * OTP has one mailbox and works off one message after the other. So what is asked at run time (start, terminate, restart,
+ * delete, list) waits until nobody has a hand in any child, and finds a finished state; a backoff holds up nothing.
  * Operations whose ranges overlap run one after the other, as they arrived; the others run side by side, so that a
  * child that takes long to start holds up nobody else's restart. A waiting operation holds nothing.
  */
 import { affected, backoffMs, countFailures, intensityExceeded, logRestart, type RestartLog } from './restart.ts';
-import type { Exit, Intensity, RestartRule, StopMode, Strategy } from './spec.ts';
+import type { AutoShutdown, Exit, Intensity, RestartRule, StopMode, Strategy } from './spec.ts';
 
 /** What a supervisor knows of one child. */
 export interface Child {
@@ -17,7 +19,7 @@ export interface Child {
 	incarnation: number;
 	phase: 'down' | 'starting' | 'running' | 'draining';
 	/** Why it is down for good, until somebody asks for it. */
-	standing: 'gaveUp' | 'fatal' | 'finished' | null;
+	standing: 'gaveUp' | 'fatal' | 'finished' | 'stopped' | 'ignored' | null;
 	/** Failures in a row, for the backoff. */
 	failures: number;
 	/** Automatic restarts so far. */
@@ -26,11 +28,26 @@ export interface Child {
 	log: RestartLog;
 	readyAt: number | null;
 	lastExit: Exit | null;
+	/** Came by request: what was declared is remembered when it has ended, this is not if it is temporary. */
+	added: boolean;
 }
+
+/** A child that has not run yet. */
+export const unborn: Omit<Child, 'id' | 'rule'> = {
+	incarnation: 0,
+	phase: 'down',
+	standing: null,
+	failures: 0,
+	restarts: 0,
+	log: [],
+	readyAt: null,
+	lastExit: null,
+	added: false,
+};
 
 export interface Operation {
 	id: number;
-	kind: 'start' | 'restart' | 'request' | 'stop';
+	kind: 'start' | 'restart' | 'request' | 'add' | 'revive' | 'terminate' | 'stop';
 	/** The strategy that gave the range: a retry keeps it, whatever the child that failed has for its own. */
 	strategy: Strategy;
 	/** Ids in start order. */
@@ -41,6 +58,8 @@ export interface Operation {
 	/** Between stop and start. null: none; 0: at once, but behind what already waits. */
 	delayMs: number | null;
 	mode: StopMode;
+	/** The child whose death it answers: the one that is "restarting" while it waits. */
+	about: string | null;
 	/** Who wants to know how it ended. */
 	request: string | null;
 }
@@ -53,6 +72,30 @@ export interface Death {
 	chance: number;
 }
 
+/** What is asked of a supervisor at run time (OTP's `start_child` and its kin). `look`: its children are to be listed. */
+export type Asked = { request: string } & (
+	| { do: 'startChild'; id: string; rule: RestartRule; incarnation: number }
+	| { do: 'terminateChild' | 'restartChild' | 'deleteChild'; id: string }
+	| { do: 'look' }
+);
+
+/** Why something asked was not done. The first six are OTP's words. */
+export type Refusal =
+	| 'not_found'
+	| 'running'
+	| 'restarting'
+	| 'already_present'
+	| 'already_started'
+	| 'start_failed'
+	| 'failed'
+	| 'stopping'
+	| 'busy'
+	| 'dynamic'
+	| 'full';
+
+/** `incarnation`: the one that is up; null if it did not want to run, or none is meant. */
+export type Answer = { ok: true; incarnation: number | null } | { ok: false; code: Refusal; message: string };
+
 export interface Supervision {
 	/** In start order. */
 	children: ReadonlyMap<string, Child>;
@@ -61,8 +104,9 @@ export interface Supervision {
 	log: RestartLog;
 	operations: readonly Operation[];
 	nextOperation: number;
-	/** Deaths that came in the middle of an operation on that child, to be judged after it. */
-	notices: readonly Death[];
+	autoShutdown: AutoShutdown;
+	/** What waits for its turn, in order of arrival: deaths in the middle of an operation on that child, and requests. */
+	mail: ReadonlyArray<Death | Asked>;
 }
 
 /** What is to be done outside, in this order. */
@@ -71,8 +115,14 @@ export type Ask =
 	| { do: 'drain'; id: string; incarnation: number; mode: StopMode }
 	| { do: 'schedule'; operation: number; delayMs: number }
 	| { do: 'unschedule'; operation: number }
-	| { do: 'answer'; request: string; ok: boolean; message: string }
-	| { do: 'notice'; death: Death };
+	| { do: 'answer'; request: string; answer: Answer }
+	| { do: 'add'; id: string; request: string }
+	| { do: 'forget'; id: string }
+	| { do: 'notice'; death: Death }
+	| { do: 'take'; asked: Asked };
+
+/** Requests that wait; beyond, they are refused. */
+export const MAX_MAIL = 10_000;
 
 const overlap = (a: Operation, b: Operation) => a.scope.some((id) => b.scope.includes(id));
 
@@ -80,6 +130,38 @@ export function withChild(state: Supervision, id: string, change: Partial<Child>
 	const child = state.children.get(id);
 	if (child === undefined) return state;
 	return { ...state, children: new Map(state.children).set(id, { ...child, ...change }) };
+}
+
+export function withoutChild(state: Supervision, id: string): Supervision {
+	const children = new Map(state.children);
+	children.delete(id);
+	return { ...state, children };
+}
+
+/** OTP keeps no trace of a temporary child that has ended. A declared one stays in the list here, but only to be looked at. */
+export function isGone({ rule, phase, standing }: Child): boolean {
+	return rule.type === 'temporary' && phase === 'down' && standing !== null;
+}
+
+/** A child that is down for good, as its death has left it. */
+export function retire(state: Supervision, child: Child, standing: Child['standing']): { state: Supervision; asks: Ask[] } {
+	if (child.added && child.rule.type === 'temporary')
+		return { state: withoutChild(state, child.id), asks: [{ do: 'forget', id: child.id }] };
+	return { state: withChild(state, child.id, { standing }), asks: [] };
+}
+
+const isWorking = ({ phase }: Operation) => phase === 'queued' || phase === 'stopping' || phase === 'starting';
+const isRestarting = ({ operations }: Supervision, id: string) =>
+	operations.some(({ phase, about }) => phase === 'waiting' && about === id);
+
+/** Whether the end in order of a significant child ends its supervisor. */
+export function shutsDown(state: Supervision, ended: Child): boolean {
+	if (!ended.rule.significant || state.autoShutdown === 'never') return false;
+	if (state.autoShutdown === 'any_significant') return true;
+	// Only what is up, or will be, holds it: not what was terminated by request.
+	return ![...state.children.values()].some(
+		({ id, rule, phase }) => id !== ended.id && rule.significant && (phase !== 'down' || isRestarting(state, id)),
+	);
 }
 
 /** The operation that has its hands on a child now, if any. */
@@ -99,7 +181,7 @@ export function plan(state: Supervision, operation: Omit<Operation, 'id' | 'phas
 		},
 		asks: absorbed.flatMap(({ id, request }): Ask[] => [
 			{ do: 'unschedule', operation: id },
-			...(request === null ? [] : [{ do: 'answer' as const, request, ok: false, message: 'overtaken by another operation' }]),
+			...(request === null ? [] : [refuse(request, 'failed', 'overtaken by another operation')]),
 		]),
 	};
 }
@@ -149,9 +231,10 @@ export function planRestart(
 		// Also a retry without a delay goes behind what already waits: OTP mails it to itself.
 		delayMs: delayMs > 0 || partOf !== undefined ? delayMs : null,
 		mode: 'drain',
+		about: id,
 		request: null,
 	});
-	const answers: Ask[] = partOf?.request == null ? [] : [{ do: 'answer', request: partOf.request, ok: false, message: describe(id, exit) }];
+	const answers: Ask[] = partOf?.request == null ? [] : [refuse(partOf.request, 'start_failed', describe(id, exit))];
 	return { ...planned, asks: [...answers, ...planned.asks], delayMs };
 }
 
@@ -174,7 +257,7 @@ export function describe(id: string, { reason, code, signal, detail }: Exit): st
 /** Whether an operation may bring a child up: not what is down for good, and a temporary only at the first start or when asked for. */
 function mayLaunch({ kind, launched }: Operation, { id, rule, standing }: Child): boolean {
 	if (launched.includes(id)) return false;
-	if (kind === 'request') return true;
+	if (kind === 'request' || kind === 'add' || kind === 'revive') return true;
 	if (standing === 'gaveUp' || standing === 'fatal') return false;
 	return kind === 'start' || rule.type !== 'temporary';
 }
@@ -202,19 +285,77 @@ export function proceed(before: Supervision): { state: Supervision; asks: Ask[] 
 		state = { ...state, operations: state.operations.map((other) => (other.id === id ? next : other)) };
 		if (next.phase !== 'waiting') ahead.push(next);
 	}
-	const due = state.notices.find((death) => operationOn(state, death.id) === undefined);
+	// One at a time: what it does may hold up the next.
+	const due = state.mail.find((mail) => ('do' in mail ? !state.operations.some(isWorking) : operationOn(state, mail.id) === undefined));
 	if (due !== undefined) {
-		state = { ...state, notices: state.notices.filter((death) => death !== due) };
-		asks.push({ do: 'notice', death: due });
+		state = { ...state, mail: state.mail.filter((mail) => mail !== due) };
+		asks.push('do' in due ? { do: 'take', asked: due } : { do: 'notice', death: due });
 	}
 	return { state, asks };
 }
 
 /** How an operation that somebody asked for has ended: with everybody up, or with the first who is not. */
-function outcome(state: Supervision, { scope }: Operation, request: string): Ask {
-	const down = scope.flatMap((id) => state.children.get(id) ?? []).find(({ phase }) => phase !== 'running');
-	if (down === undefined) return { do: 'answer', request, ok: true, message: '' };
-	return { do: 'answer', request, ok: false, message: down.lastExit === null ? `${down.id} is down` : describe(down.id, down.lastExit) };
+function outcome(state: Supervision, { kind, scope }: Operation, request: string): Ask {
+	if (kind === 'terminate') return accept(request);
+	const [first, ...more] = scope.map((id) => state.children.get(id));
+	if (kind === 'add' || kind === 'revive') return accept(request, first?.phase === 'running' ? first.incarnation : null);
+	const down = [first, ...more].find((child) => child?.phase !== 'running');
+	if (down === undefined) return accept(request);
+	return refuse(request, 'failed', down.lastExit === null ? `${down.id} is down` : describe(down.id, down.lastExit));
+}
+
+const accept = (request: string, incarnation: number | null = null): Ask => ({ do: 'answer', request, answer: { ok: true, incarnation } });
+export const refuse = (request: string, code: Refusal, message: string): Ask => ({
+	do: 'answer',
+	request,
+	answer: { ok: false, code, message },
+});
+
+/** Does what is asked, or plans it, or refuses it: OTP's answers to its requests. */
+export function take(state: Supervision, asked: Asked): { state: Supervision; asks: Ask[] } {
+	const { request } = asked;
+	const no = (code: Refusal, message: string) => ({ state, asks: [refuse(request, code, message)] });
+	const plans = (kind: Operation['kind'], from: Supervision, id: string) =>
+		plan(from, { kind, strategy: 'one_for_one', scope: [id], delayMs: null, mode: 'drain', about: null, request });
+	if (asked.do === 'look') return { state, asks: [accept(request)] };
+	const { id } = asked;
+	const known = state.children.get(id);
+	const child = known === undefined || isGone(known) ? undefined : known;
+	if (asked.do === 'startChild') {
+		if (child?.phase === 'down') return no('already_present', `there is a child '${id}' already: it is down`);
+		if (child !== undefined) return no('already_started', `there is a child '${id}' already: it runs as incarnation ${child.incarnation}`);
+		const { rule, incarnation } = asked;
+		// Last in the order, also if it has been there before.
+		const children = new Map(withoutChild(state, id).children).set(id, { ...unborn, id, rule, incarnation, added: true });
+		const planned = plans('add', { ...state, children }, id);
+		return { state: planned.state, asks: [{ do: 'add', id, request }, ...planned.asks] };
+	}
+	if (child === undefined) return no('not_found', `there is no child '${id}'`);
+	const restarting = isRestarting(state, id);
+	if (asked.do === 'terminateChild') {
+		if (child.phase !== 'down') return plans('terminate', state, id);
+		// Whoever waits only for its retry waits for nothing more; the others of its group stay down.
+		const ended = state.operations.filter(({ phase, about }) => phase === 'waiting' && about === id);
+		const retired = retire({ ...state, operations: state.operations.filter((other) => !ended.includes(other)) }, child, 'stopped');
+		return {
+			state: retired.state,
+			asks: [...ended.map((operation): Ask => ({ do: 'unschedule', operation: operation.id })), ...retired.asks, accept(request)],
+		};
+	}
+	if (child.phase !== 'down') return no('running', `'${id}' is running`);
+	if (restarting) return no('restarting', `'${id}' is about to be restarted`);
+	if (asked.do === 'restartChild') return plans('revive', state, id);
+	return { state: withoutChild(state, id), asks: [...(child.added ? [{ do: 'forget' as const, id }] : []), accept(request)] };
+}
+
+/** A start by request that failed: OTP keeps no child that was never up, does not try again, and counts nothing. */
+export function failRequest(state: Supervision, { id, exit }: Death): { state: Supervision; asks: Ask[] } {
+	const { kind, request, id: operation } = operationOn(state, id) as Operation;
+	const left: Supervision = { ...state, operations: state.operations.filter((other) => other.id !== operation) };
+	const asks: Ask[] = [];
+	if (kind === 'add') asks.push({ do: 'forget', id });
+	if (request !== null) asks.push(refuse(request, 'start_failed', describe(id, exit)));
+	return { state: kind === 'add' ? withoutChild(left, id) : withChild(left, id, { standing: 'stopped' }), asks };
 }
 
 /** One operation, as far as it goes. null: it is complete. */
@@ -234,6 +375,14 @@ function advance(before: Supervision, given: Operation, asks: Ask[]): { state: S
 		}
 		if (up.length > 0) return { state, operation };
 		if (operation.kind === 'stop') return { state, operation: null };
+		if (operation.kind === 'terminate') {
+			for (const child of children()) {
+				const retired = retire(state, child, 'stopped');
+				state = retired.state;
+				asks.push(...retired.asks);
+			}
+			return { state, operation: null };
+		}
 		if (operation.delayMs !== null) {
 			asks.push({ do: 'schedule', operation: operation.id, delayMs: operation.delayMs });
 			return { state, operation: { ...operation, phase: 'waiting' } };
@@ -251,7 +400,9 @@ function advance(before: Supervision, given: Operation, asks: Ask[]): { state: S
 			asks.push({ do: 'launch', id, incarnation });
 			if (state.start === 'ordered') return { state, operation };
 		} else if (phase === 'down' && operation.kind === 'restart' && child.rule.type === 'temporary' && child.standing === null) {
-			state = withChild(state, id, { standing: 'finished' });
+			const retired = retire(state, child, 'finished');
+			state = retired.state;
+			asks.push(...retired.asks);
 		} else if (phase === 'starting' && state.start === 'ordered') {
 			return { state, operation };
 		}

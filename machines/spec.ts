@@ -396,6 +396,15 @@ export type ParseDuration = (text: string) => number | undefined;
 
 /** A declaration with all its defaults, durations in ms and instances written out. Only for one that `checkSpec` finds right. */
 export function resolveSpec(declaration: TreeDeclaration, parseDuration: ParseDuration): TreeSpec {
+	return resolving(parseDuration).treeOf(declaration);
+}
+
+/** A child that is added at run time, as `supervisor` would have it. Several if it is declared with instances. */
+export function resolveChild(declaration: ChildDeclaration, supervisor: SupervisorSpec, parseDuration: ParseDuration): ChildSpec[] {
+	return resolving(parseDuration).childOf(declaration, supervisor);
+}
+
+function resolving(parseDuration: ParseDuration) {
 	const ms = (duration: Duration | undefined, otherwise: number) =>
 		duration === undefined ? otherwise : typeof duration === 'number' ? duration : (parseDuration(duration) ?? otherwise);
 	const drainOf = (drain: Duration | 'infinity' | undefined, otherwise: number) => (drain === 'infinity' ? NEVER_MS : ms(drain, otherwise));
@@ -561,17 +570,20 @@ export function resolveSpec(declaration: TreeDeclaration, parseDuration: ParseDu
 		};
 		return { ...supervisor, children: given.children.flatMap((child) => childOf(child, supervisor)) };
 	};
-	const { master } = declaration;
-	return {
-		id: declaration.id,
-		root: supervisorOf(declaration, '', '', null),
-		stopTimeoutMs: ms(declaration.stopTimeout, defaults.stopTimeoutMs),
-		master: {
-			heartbeat: heartbeatOf(master?.heartbeat, defaults.master.heartbeat),
-			intensity: intensityOf(master?.intensity, defaults.master.intensity),
-			backoff: backoffOf(master?.backoff, defaults.master.backoff),
-		},
+	const treeOf = (declaration: TreeDeclaration): TreeSpec => {
+		const { master } = declaration;
+		return {
+			id: declaration.id,
+			root: supervisorOf(declaration, '', '', null),
+			stopTimeoutMs: ms(declaration.stopTimeout, defaults.stopTimeoutMs),
+			master: {
+				heartbeat: heartbeatOf(master?.heartbeat, defaults.master.heartbeat),
+				intensity: intensityOf(master?.intensity, defaults.master.intensity),
+				backoff: backoffOf(master?.backoff, defaults.master.backoff),
+			},
+		};
 	};
+	return { treeOf, childOf };
 }
 
 type Names = Omit<ChildFields, 'restart'>;

@@ -6,6 +6,7 @@
 import net from 'node:net';
 import path from 'node:path';
 import { nanoid } from 'nanoid';
+import type { SupervisorEnd } from '../../machines/master.ts';
 import { describe } from '../../machines/operations.ts';
 import { requestOf, type Signal } from '../../machines/signals.ts';
 import type { WorkerContext } from '../../machines/worker.ts';
@@ -134,7 +135,8 @@ function startWhenLoaded(): void {
 		host,
 		news: ({ level, event, message, path: childPath, detail }) => news(level, event, message, { path: childPath, ...detail }),
 		running: () => link.send({ do: 'running' }),
-		ended: ({ why, message }) => end(why === 'asked' ? 0 : why === 'exhausted' ? 70 : 1, why === 'asked' ? [] : [sentences[why](message)]),
+		ended: ({ why, message }) =>
+			end(why === 'asked' || why === 'autoShutdown' ? 0 : why === 'exhausted' ? 70 : 1, why === 'asked' ? [] : [sentences[why](message)]),
 		incarnations: new Map(known.incarnations),
 		watch: ({ id, from, to }) => {
 			const childPath = /^worker:(.*)#(\d+)$/.exec(id);
@@ -151,7 +153,9 @@ function startWhenLoaded(): void {
 	if (asked !== null) running.stop(asked);
 }
 
-const sentences = {
+const sentences: Record<Exclude<SupervisorEnd['why'], 'asked'>, (message: string) => string> = {
+	autoShutdown: (message: string) => `the tree ended by itself: ${message}`,
+	killed: (message: string) => `the tree was killed: ${message}`,
 	exhausted: (message: string) => `the tree gave up: ${message}`,
 	startFailed: (message: string) => `the tree did not start: ${message}`,
 };

@@ -1,7 +1,7 @@
 /** The status of a tree as users get it: what the machines know, and what /proc says of each process. */
 import type { Exit } from '../../machines/spec.ts';
 import { sample } from '../hosts/proc.ts';
-import type { ChildView } from './tree.ts';
+import type { ChildView } from './view.ts';
 
 export interface ExitStatus {
 	reason: string;
@@ -34,6 +34,8 @@ export interface ChildStatus {
 	/** What the worker last said of itself, by `status()`. */
 	says: string | null;
 	strategy?: string;
+	/** Of its children, of which only the first hundred may be in `children`. */
+	count?: number;
 	children?: ChildStatus[];
 }
 
@@ -74,7 +76,7 @@ export class StatusReader {
 		const cpuPercent = usage === null ? null : Math.round(((usage.cpuMs - base.cpuMs) / Math.max(at - base.at, 1)) * 1000) / 10;
 		if (pid !== null && usage !== null) seen.set(pid, { at, cpuMs: usage.cpuMs });
 		const common: ChildStatus = {
-			path: spec.path,
+			path: view.path,
 			id: spec.declaredId,
 			kind: spec.kind,
 			state,
@@ -91,8 +93,10 @@ export class StatusReader {
 			note,
 			says: view.workerId === null ? null : this.#says(view.workerId),
 		};
-		if (spec.kind !== 'supervisor') return common;
-		return { ...common, strategy: spec.strategy, children: view.children.map((child) => this.#statusOf(child, seen)) };
+		if (view.count === null) return common;
+		const { count } = view;
+		const strategy = spec.kind === 'supervisor' ? spec.strategy : 'one_for_one';
+		return { ...common, strategy, count, children: view.children.map((child) => this.#statusOf(child, seen)) };
 	}
 
 	#exitOf({ reason, code, signal, at, maxRssBytes, detail }: Exit): ExitStatus {

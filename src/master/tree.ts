@@ -1,16 +1,30 @@
 /**
- * A tree at work: one master machine per supervisor and one worker machine per incarnation in one kernel, and which
- * effect of theirs does what. Everything that touches the world is behind `Host`.
+ * A tree at work: one machine per supervisor and one per incarnation of a child in one kernel, and which effect of theirs
+ * does what. Everything that touches the world is behind `Host`.
  */
+import { dynamicMachine } from '../../machines/dynamic.ts';
 import type { MasterContext, MasterEffects, SupervisorEnd } from '../../machines/master.ts';
 import { masterMachine } from '../../machines/master.ts';
-import { describe } from '../../machines/operations.ts';
-import type { ChildSpec, Exit, StopMode, StopSpec, SupervisorSpec, TreeSpec } from '../../machines/spec.ts';
+import { type Answer, type Asked, describe, type Refusal } from '../../machines/operations.ts';
+import type {
+	ActorDeclaration,
+	ChildDeclaration,
+	ChildSpec,
+	DynamicSpec,
+	Exit,
+	StopMode,
+	StopSpec,
+	SupervisorSpec,
+	TreeSpec,
+} from '../../machines/spec.ts';
 import type { WorkerContext, WorkerEffects, WorkerEvent, WorkerInput } from '../../machines/worker.ts';
 import { workerMachine } from '../../machines/worker.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { type Effects, Kernel, type KernelOptions } from '../kernel/kernel.ts';
+import { resolveChild } from '../spec/check.ts';
 import type { Host, Run } from './host.ts';
+import { joinPath, pathOf, runId, splitPath, supervisorId } from './paths.ts';
+import { type ChildView, type Counts, countsOf, type Known, type Listed, listOf, viewOf } from './view.ts';
 
 /** Something that people want to know. `event` is its name, `message` one sentence. */
 export interface TreeNews {
@@ -54,45 +68,60 @@ export interface Outcome {
 	message: string;
 }
 
-/** What is known of one child, for status. */
-export interface ChildView {
-	spec: ChildSpec;
-	state: 'starting' | 'running' | 'draining' | 'dead';
-	substate: string | null;
-	workerId: string | null;
-	pid: number | null;
-	startTicks: number | null;
-	incarnation: number;
-	restarts: number;
-	standing: string | null;
-	note: string | null;
-	/** Monotonic ms of the last change of state, or null. */
-	sinceMs: number | null;
-	lastExit: Exit | null;
-	children: ChildView[];
+/** A child of a dynamic supervisor: a name of its own, else it gets one; and what it begins with, else what its template says. */
+export interface MemberDeclaration {
+	id?: string;
+	input?: ActorDeclaration['input'];
 }
 
-const supervisorId = (path: string) => `master:${path}`;
-const runId = (path: string, incarnation: number) => `worker:${path}#${incarnation}`;
-const join = (path: string, id: string) => (path === '' ? id : `${path}/${id}`);
-const split = (path: string): [string, string] => {
-	const at = path.lastIndexOf('/');
-	return at < 0 ? ['', path] : [path.slice(0, at), path.slice(at + 1)];
-};
+/** A child that was started by request. `incarnation` null: it did not want to run. */
+export interface Started {
+	path: string;
+	incarnation: number | null;
+}
+
+/** Why a request at run time was refused. `code` has OTP's words where OTP has one. */
+export class RequestError extends Error {
+	override name = 'RequestError';
+	readonly code: Refusal | 'not_a_supervisor' | 'not_running';
+
+	constructor(code: RequestError['code'], message: string) {
+		super(message);
+		this.code = code;
+	}
+}
+
+interface Pending {
+	supervisor: string;
+	resolve: (answer: Answer) => void;
+	/** Of a child that is to be added. */
+	spec: ChildSpec | null;
+	input: unknown;
+}
+
+type SupervisingSpec = SupervisorSpec | DynamicSpec;
+const supervises = (spec: ChildSpec): spec is SupervisingSpec => spec.kind === 'supervisor' || spec.kind === 'dynamic';
+const ID = /^[a-z0-9][a-z0-9_-]*$/;
 
 export class Tree {
 	readonly kernel: Kernel;
 	readonly #options: TreeOptions;
+	/** All children but those of dynamic supervisors, of which there may be very many. */
 	readonly #specs = new Map<string, ChildSpec>();
 	readonly #incarnations: Map<string, number>;
-	/** Living incarnations by worker id. */
-	readonly #runs = new Map<string, { run: Run; machine: string }>();
-	readonly #requests = new Map<string, (outcome: Outcome) => void>();
-	/** How each path last ended, also before its supervisor was restarted. */
+	/** Living incarnations, by their machine; and the machine of each, by worker id. */
+	readonly #runs = new Map<string, Run>();
+	readonly #machines = new Map<string, string>();
+	/** What children of dynamic supervisors begin with, where it is not what their template says. */
+	readonly #inputs = new Map<string, unknown>();
+	readonly #requests = new Map<string, Pending>();
+	readonly #known: Known;
 	readonly #lastExits = new Map<string, Exit>();
-	/** When each path last changed its state. */
 	readonly #changes = new Map<string, number>();
+	readonly #workerEffects: Effects<WorkerEffects>;
 	#nextRequest = 1;
+	#nextMember = 1;
+	#nextActor = 1;
 	#leftovers = 0;
 	#stopped: StopMode | null = null;
 	#rootStarted = false;
@@ -100,16 +129,20 @@ export class Tree {
 	constructor(options: TreeOptions) {
 		this.#options = options;
 		this.#incarnations = new Map(options.incarnations);
+		this.#workerEffects = this.#makeWorkerEffects();
 		this.kernel = new Kernel({
 			clock: options.clock,
 			watch: (step) => {
-				if (step.from !== step.to) this.#changes.set(this.#pathOf(step.id), step.at);
+				if (step.from !== step.to) {
+					const path = pathOf(step.id);
+					if (this.#specs.has(path)) this.#changes.set(path, step.at);
+				}
 				options.watch?.(step);
 			},
 			...(options.inspect === undefined ? {} : { inspect: options.inspect }),
 			fault: (id, what, error) => {
 				const message = error instanceof Error ? error.message : String(error);
-				this.#news('error', this.#pathOf(id), 'effect.failed', `${what} failed: ${message}`);
+				this.#news('error', pathOf(id), 'effect.failed', `${what} failed: ${message}`);
 			},
 			paused: (lateMs) => {
 				this.#news(
@@ -121,6 +154,13 @@ export class Tree {
 				this.resume();
 			},
 		});
+		this.#known = {
+			kernel: this.kernel,
+			specOf: (path) => this.#specOf(path) as ChildSpec,
+			incarnationOf: (path) => this.#incarnations.get(path) ?? 0,
+			lastExits: this.#lastExits,
+			changes: this.#changes,
+		};
 		this.#learn(options.spec.root);
 	}
 
@@ -139,38 +179,80 @@ export class Tree {
 
 	/** A fact about an incarnation, from the host. Facts about the dead are dropped. */
 	tell(workerId: string, fact: WorkerEvent): void {
-		const living = this.#runs.get(workerId);
-		if (living !== undefined) this.kernel.send(living.machine, fact);
+		const machine = this.#machines.get(workerId);
+		if (machine !== undefined) this.kernel.send(machine, fact);
 	}
 
 	stop(mode: StopMode): void {
 		this.#stopped = mode;
 		if (this.#rootStarted) this.kernel.send(supervisorId(''), { type: 'stop', mode });
-		else for (const workerId of this.#runs.keys()) this.tell(workerId, { type: 'drain', mode });
+		else for (const workerId of this.#machines.keys()) this.tell(workerId, { type: 'drain', mode });
 	}
 
 	/** After this process was paused: whatever seems late gets one fresh interval. */
 	resume(): void {
-		for (const workerId of this.#runs.keys()) this.tell(workerId, { type: 'supervisor.resumed' });
+		for (const [machine, { spec }] of this.#runs) if (spec?.heartbeat !== null) this.kernel.send(machine, { type: 'supervisor.resumed' });
 	}
 
 	/** The paths that a user's word means: a path, or the declared id of several instances. */
 	resolve(word: string): string[] {
 		if (this.#specs.has(word)) return [word];
-		const [above, id] = split(word);
-		return [...this.#specs].filter(([path, spec]) => split(path)[0] === above && spec.declaredId === id).map(([path]) => path);
+		const [above, id] = splitPath(word);
+		return [...this.#specs].filter(([path, spec]) => splitPath(path)[0] === above && spec.declaredId === id).map(([path]) => path);
 	}
 
 	/** Stops a child and starts it again, by request: costs nothing of any budget. */
-	restart(path: string): Promise<Outcome> {
-		const [above, id] = split(path);
-		const request = String(this.#nextRequest++);
-		return new Promise((resolve) => {
-			if (this.kernel.snapshot(supervisorId(above))?.status !== 'active')
-				return resolve({ ok: false, message: `its supervisor '${above || this.#options.spec.id}' is not running` });
-			this.#requests.set(request, resolve);
-			this.kernel.send(supervisorId(above), { type: 'restart', id, request });
+	async restart(path: string): Promise<Outcome> {
+		const [above, id] = splitPath(path);
+		const answer = await this.#request(above, null, undefined, (request) => ({ type: 'restart', id, request }));
+		return answer.ok ? { ok: true, message: '' } : { ok: false, message: answer.message };
+	}
+
+	/**
+	 * Adds a child to a supervisor, last in its order, and starts it; or, under a dynamic supervisor, one more of its children.
+	 * Resolves when it is up. Rejects with a `SpecError`, or a `RequestError` (already_present, already_started, start_failed:
+	 * then nothing is kept of it).
+	 */
+	async startChild(supervisor: string, child: ChildDeclaration | MemberDeclaration): Promise<Started> {
+		if (!('kind' in child)) return this.#startMember(supervisor, child);
+		const above = this.#supervisor(supervisor);
+		if (above.kind === 'dynamic')
+			throw new RequestError('dynamic', `'${supervisor}' starts only children like its template: give { id?, input? }`);
+		const spec = resolveChild(child, above);
+		const { id, path, restart: rule } = spec;
+		const incarnation = this.#incarnations.get(path) ?? 0;
+		const started = await this.#ask(supervisor, { do: 'startChild', id, rule, incarnation }, spec);
+		return { path, incarnation: started };
+	}
+
+	/** Stops a child, and does not restart it. Resolves when it is dead. Its declaration is kept, unless it is temporary. */
+	async terminateChild(supervisor: string, id: string): Promise<void> {
+		await this.#ask(this.#partition(supervisor, id), { do: 'terminateChild', id });
+	}
+
+	/** Starts a child that is down. Rejects with running, restarting, not_found or start_failed. */
+	async restartChild(supervisor: string, id: string): Promise<Started> {
+		const incarnation = await this.#ask(this.#partition(supervisor, id), { do: 'restartChild', id });
+		return { path: joinPath(supervisor, id), incarnation };
+	}
+
+	/** Forgets a child that is down. Rejects with running, restarting or not_found. */
+	async deleteChild(supervisor: string, id: string): Promise<void> {
+		await this.#ask(this.#partition(supervisor, id), { do: 'deleteChild', id });
+	}
+
+	/** The children of a supervisor, in start order, once nothing is going on among them. */
+	async whichChildren(supervisor: string): Promise<Listed[]> {
+		const lists = this.#partitions(supervisor).map(async (path) => {
+			await this.#ask(path, { do: 'look' });
+			return listOf(this.#known, this.#supervisor(path));
 		});
+		return (await Promise.all(lists)).flat();
+	}
+
+	async countChildren(supervisor: string): Promise<Counts> {
+		const listed = await this.whichChildren(supervisor);
+		return countsOf(this.#supervisor(this.#partitions(supervisor)[0] as string), listed);
 	}
 
 	/** The pid and incarnation of a path, if it runs. */
@@ -186,37 +268,68 @@ export class Tree {
 	}
 
 	get view(): ChildView[] {
-		return this.#viewOf('', this.#options.spec.root);
+		return viewOf(this.#known, this.#options.spec.root);
 	}
 
-	#viewOf(path: string, spec: SupervisorSpec): ChildView[] {
-		const context = this.kernel.snapshot(supervisorId(path))?.context as MasterContext | undefined;
-		return spec.children.map((child) => {
-			const known = context?.children.get(child.id);
-			const incarnation = this.#incarnations.get(child.path) ?? 0;
-			const machine = child.kind === 'supervisor' ? supervisorId(child.path) : runId(child.path, incarnation);
-			const name = known === undefined || known.phase === 'down' ? null : this.kernel.state(machine);
-			const [state, ...below] = name?.split('.') ?? ['dead'];
-			const worker = child.kind === 'supervisor' || name === null ? undefined : (this.kernel.snapshot(machine)?.context as WorkerContext);
-			const waits = context?.operations.some(({ phase, scope }) => phase === 'waiting' && scope.includes(child.id)) ?? false;
-			const lastExit = known?.lastExit ?? this.#lastExits.get(child.path) ?? null;
-			const standing = known?.standing ?? null;
-			return {
-				spec: child,
-				state: state as ChildView['state'],
-				substate: below.length > 0 ? below.join('.') : waits ? 'backoff' : null,
-				workerId: worker?.workerId ?? null,
-				pid: worker?.pid ?? null,
-				startTicks: worker?.startTicks ?? null,
-				incarnation,
-				restarts: known?.restarts ?? 0,
-				standing,
-				note: standing !== null && lastExit !== null ? `${describe(child.path, lastExit)}${standings[standing]}` : null,
-				sinceMs: this.#changes.get(child.path) ?? null,
-				lastExit,
-				children: child.kind === 'supervisor' ? this.#viewOf(child.path, child) : [],
-			};
+	#specOf(path: string): ChildSpec | undefined {
+		const known = this.#specs.get(path);
+		if (known !== undefined) return known;
+		const above = this.#specs.get(splitPath(path)[0]);
+		return above?.kind === 'dynamic' ? above.template : undefined;
+	}
+
+	/** Throws a `RequestError` if there is none of that path. */
+	#supervisor(path: string): SupervisingSpec {
+		const spec = path === '' ? this.#options.spec.root : this.#specs.get(path);
+		if (spec === undefined) throw new RequestError('not_found', `there is no child '${path}'`);
+		if (!supervises(spec)) throw new RequestError('not_a_supervisor', `'${path}' is no supervisor`);
+		return spec;
+	}
+
+	/** A supervisor, or all the partitions that have that name in common. */
+	#partitions(path: string): string[] {
+		if (path === '' || this.#specs.has(path)) return [path];
+		const partitions = this.resolve(path);
+		return partitions.length === 0 ? [path] : partitions;
+	}
+
+	/** Whose a child of that name is. */
+	#partition(path: string, id: string): string {
+		const partitions = this.#partitions(path);
+		let sum = 0;
+		for (let at = 0; at < id.length; at++) sum = (sum * 31 + id.charCodeAt(at)) >>> 0;
+		return partitions[sum % partitions.length] as string;
+	}
+
+	async #startMember(supervisor: string, { id: given, input }: MemberDeclaration): Promise<Started> {
+		const first = this.#supervisor(this.#partitions(supervisor)[0] as string);
+		if (first.kind !== 'dynamic')
+			throw new RequestError('failed', `'${supervisor}' is not dynamic: give it a declaration, such as actor(…)`);
+		const id = given ?? `${first.template.declaredId}-${this.#nextMember++}`;
+		if (!ID.test(id)) throw new RequestError('failed', `expected an id of lower-case letters, digits, - and _, got '${id.slice(0, 60)}'`);
+		const above = this.#partition(supervisor, id);
+		const incarnation = await this.#ask(above, { do: 'startChild', id, rule: first.template.restart, incarnation: 0 }, null, input);
+		return { path: joinPath(above, id), incarnation };
+	}
+
+	async #ask(supervisor: string, what: Omitted<Asked>, spec: ChildSpec | null = null, input?: unknown): Promise<number | null> {
+		this.#supervisor(supervisor);
+		const answer = await this.#request(supervisor, spec, input, (request) => ({ type: 'request', asked: { ...what, request } as Asked }));
+		if (!answer.ok) throw new RequestError(answer.code, answer.message);
+		return answer.incarnation;
+	}
+
+	#request(supervisor: string, spec: ChildSpec | null, input: unknown, event: (request: string) => { type: string }): Promise<Answer> {
+		return new Promise((resolve) => {
+			if (this.kernel.snapshot(supervisorId(supervisor))?.status !== 'active') return resolve(this.#notRunning(supervisor));
+			const request = String(this.#nextRequest++);
+			this.#requests.set(request, { supervisor, resolve, spec, input });
+			this.kernel.send(supervisorId(supervisor), event(request));
 		});
+	}
+
+	#notRunning(supervisor: string): Answer {
+		return { ok: false, code: 'stopping', message: `its supervisor '${supervisor || this.#options.spec.id}' is not running` };
 	}
 
 	#learn(supervisor: SupervisorSpec): void {
@@ -226,75 +339,121 @@ export class Tree {
 		}
 	}
 
+	/** What came by request and is gone, with all that is below it. */
+	#forget(path: string): void {
+		for (const known of [...this.#specs.keys()]) if (known.startsWith(`${path}/`)) this.#forgetOne(known);
+		this.#forgetOne(path);
+	}
+
+	#forgetOne(path: string): void {
+		const spec = this.#specs.get(path);
+		if (spec !== undefined && supervises(spec)) this.kernel.remove(supervisorId(path));
+		this.#specs.delete(path);
+		this.#inputs.delete(path);
+		this.#incarnations.delete(path);
+		this.#lastExits.delete(path);
+		this.#changes.delete(path);
+	}
+
 	#startRoot(): void {
 		this.#rootStarted = true;
-		if (this.#stopped !== null) return this.#options.ended({ why: 'asked', message: 'asked to stop' });
+		if (this.#stopped !== null) return this.#options.ended({ why: 'asked', reason: 'shutdown', message: 'asked to stop' });
 		this.#startSupervisor(this.#options.spec.root);
 	}
 
-	#startSupervisor(spec: SupervisorSpec): void {
+	#startSupervisor(spec: SupervisingSpec): void {
+		if (spec.kind === 'dynamic') return this.kernel.start(supervisorId(spec.path), dynamicMachine, { spec }, this.#supervisorEffects(spec));
 		const used = spec.children.map(({ id, path }): [string, number] => [id, this.#incarnations.get(path) ?? 0]);
-		this.kernel.start(supervisorId(spec.path), masterMachine, { spec, incarnations: new Map(used) }, this.#masterEffects(spec));
+		this.kernel.start(supervisorId(spec.path), masterMachine, { spec, incarnations: new Map(used) }, this.#supervisorEffects(spec));
 	}
 
-	#masterEffects(spec: SupervisorSpec): Effects<MasterEffects> {
+	#supervisorEffects(spec: SupervisingSpec): Effects<MasterEffects> {
 		const { path } = spec;
-		const pathOf = (id: string) => join(path, id);
+		const childPath = (id: string) => joinPath(path, id);
 		return {
-			launchChild: ({ id, incarnation }) => {
-				const child = this.#specs.get(pathOf(id)) as ChildSpec;
-				this.#incarnations.set(child.path, incarnation);
-				if (child.kind === 'supervisor') this.#startSupervisor(child);
-				else if (child.kind !== 'dynamic')
-					this.#startWorker({ workerId: this.#options.newId(), path: child.path, incarnation, spec: child, stop: child.stop }, null);
-			},
+			launchChild: ({ id, incarnation }) => this.#launch(childPath(id), incarnation, spec),
 			drainChild: ({ id, incarnation, mode }) => {
-				const child = this.#specs.get(pathOf(id)) as ChildSpec;
-				if (child.kind === 'supervisor') this.kernel.send(supervisorId(child.path), { type: 'stop', mode });
-				else this.kernel.send(runId(child.path, incarnation), { type: 'drain', mode });
+				const child = this.#specs.get(childPath(id));
+				if (child !== undefined && supervises(child)) this.kernel.send(supervisorId(child.path), { type: 'stop', mode });
+				else this.kernel.send(runId(childPath(id), incarnation), { type: 'drain', mode });
 			},
-			answer: ({ request, ok, message }) => {
-				this.#requests.get(request)?.({ ok, message });
+			answer: ({ request, answer }) => {
+				this.#requests.get(request)?.resolve(answer);
 				this.#requests.delete(request);
+			},
+			addChild: ({ id, request }) => {
+				const pending = this.#requests.get(request);
+				if (pending?.spec != null) {
+					this.#specs.set(childPath(id), pending.spec);
+					if (pending.spec.kind === 'supervisor') this.#learn(pending.spec);
+				}
+				if (pending?.input !== undefined) this.#inputs.set(childPath(id), pending.input);
+			},
+			forgetChild: ({ id }) => {
+				if (spec.kind === 'dynamic') this.#inputs.delete(childPath(id));
+				else this.#forget(childPath(id));
 			},
 			reportRestart: ({ id, exit, delayMs, siblings }) => {
 				const when = delayMs > 0 ? `restarts in ${delayMs} ms` : 'restarts';
 				const whom = siblings.length > 0 ? ` with ${siblings.join(', ')}` : '';
-				this.#news('warn', pathOf(id), 'child.restart', `${pathOf(id)} ${when}${whom}`, { exit, delayMs, siblings });
+				this.#news('warn', childPath(id), 'child.restart', `${childPath(id)} ${when}${whom}`, { exit, delayMs, siblings });
 			},
 			reportEnd: ({ id, exit }) =>
-				this.#news('info', pathOf(id), 'child.finished', `${describe(pathOf(id), exit)}; not restarted`, { exit }),
+				this.#news('info', childPath(id), 'child.finished', `${describe(childPath(id), exit)}; not restarted`, { exit }),
 			reportGivingUp: ({ id, exit, why }) =>
-				this.#news('error', pathOf(id), 'child.gaveUp', `${describe(pathOf(id), exit)}; not restarted: ${why}`, { exit }),
+				this.#news('error', childPath(id), 'child.gaveUp', `${describe(childPath(id), exit)}; not restarted: ${why}`, { exit }),
 			reportReady: () => {
 				if (path === '') return this.#options.running();
-				const [above, id] = split(path);
-				this.kernel.send(supervisorId(above), {
-					type: 'child.ready',
-					id,
-					incarnation: this.#incarnations.get(path) ?? 0,
-					at: this.kernel.clock.now(),
-				});
+				const [above, id] = splitPath(path);
+				const incarnation = this.#incarnations.get(path) ?? 0;
+				this.kernel.send(supervisorId(above), { type: 'child.ready', id, incarnation, at: this.kernel.clock.now() });
 			},
-			reportDeath: ({ end }) => {
-				if (path === '') return this.#options.ended(end);
-				if (end.why !== 'asked') this.#news('error', path, `supervisor.${end.why}`, `supervisor ${path} gave up: ${end.message}`);
-				this.#reportToSupervisor(path, this.#incarnations.get(path) ?? 0, {
-					reason: end.why === 'startFailed' ? 'startFailed' : 'shutdown',
-					code: null,
-					signal: null,
-					at: this.kernel.clock.now(),
-					maxRssBytes: null,
-					...(end.why === 'asked' ? {} : { detail: end.message }),
-				});
-			},
+			reportDeath: ({ end }) => this.#supervisorEnded(spec, end),
 		};
+	}
+
+	#launch(path: string, incarnation: number, above: SupervisingSpec): void {
+		const dynamic = above.kind === 'dynamic';
+		const child = dynamic ? above.template : (this.#specs.get(path) as ChildSpec);
+		if (!dynamic) this.#incarnations.set(path, incarnation);
+		if (supervises(child)) return this.#startSupervisor(child);
+		// Within this process a short name is enough.
+		const workerId = child.kind === 'actor' ? `a${this.#nextActor++}` : this.#options.newId();
+		const input = dynamic ? this.#inputs.get(path) : undefined;
+		this.#startWorker({ workerId, path, incarnation, spec: child, stop: child.stop, ...(input === undefined ? {} : { input }) }, null);
+	}
+
+	#supervisorEnded({ path, ...spec }: SupervisingSpec, end: SupervisorEnd): void {
+		for (const [request, { supervisor, resolve }] of this.#requests) {
+			if (supervisor !== path) continue;
+			this.#requests.delete(request);
+			resolve(this.#notRunning(path));
+		}
+		// When it starts again, it has only what was declared.
+		if (spec.kind === 'supervisor') {
+			const context = this.kernel.snapshot(supervisorId(path))?.context as MasterContext | undefined;
+			for (const { id, added } of context?.children.values() ?? []) if (added) this.#forget(joinPath(path, id));
+		}
+		if (path === '') return this.#options.ended(end);
+		const { why, reason, message } = end;
+		if (why === 'exhausted' || why === 'startFailed')
+			this.#news('error', path, `supervisor.${why}`, `supervisor ${path} gave up: ${message}`);
+		else if (why !== 'asked') this.#news('warn', path, `supervisor.${why}`, `supervisor ${path} ended: ${message}`);
+		this.#reportToSupervisor(path, this.#incarnations.get(path) ?? 0, {
+			reason,
+			code: null,
+			signal: null,
+			at: this.kernel.clock.now(),
+			maxRssBytes: null,
+			...(why === 'asked' ? {} : { detail: message }),
+		});
 	}
 
 	#startWorker(run: Run, adopted: WorkerInput['adopted']): void {
 		const { workerId, path, incarnation, spec } = run;
 		const machine = runId(path, incarnation);
-		this.#runs.set(workerId, { run, machine });
+		this.#runs.set(machine, run);
+		this.#machines.set(workerId, machine);
 		const input: WorkerInput = {
 			workerId,
 			path,
@@ -303,32 +462,44 @@ export class Tree {
 			live: spec?.live ?? null,
 			readyTimeoutMs: spec?.ready.timeoutMs ?? run.stop.terminateMs,
 			stop: run.stop,
-			okCodes: spec?.restart.okCodes ?? [0],
+			okCodes: spec?.restart.okCodes ?? okCodes,
 			adopted,
 		};
-		this.kernel.start(machine, workerMachine, input, this.#workerEffects(run, machine));
+		this.kernel.start(machine, workerMachine, input, this.#workerEffects);
 	}
 
-	#workerEffects(run: Run, machine: string): Effects<WorkerEffects> {
+	/** One for all: there may be very many, so none has its own. */
+	#makeWorkerEffects(): Effects<WorkerEffects> {
 		const { host } = this.#options;
-		const { path, incarnation, workerId } = run;
-		const [above, id] = split(path);
+		const of = (machine: string) => this.#runs.get(machine) as Run;
 		return {
-			launch: () => host.launch(run),
-			watchReadiness: () => host.watchReadiness(run),
-			watchLiveness: () => host.watchLiveness(run),
-			askToDrain: () => host.askToDrain(run),
-			terminate: () => host.terminate(run),
-			kill: () => host.kill(run),
-			reportReady: () => this.kernel.send(supervisorId(above), { type: 'child.ready', id, incarnation, at: this.kernel.clock.now() }),
-			reportSuspect: ({ why }) => this.#news('warn', path, 'child.suspect', `${path} is suspect: ${why}`),
-			raiseAlarm: ({ pid }) =>
-				this.#news('error', path, 'child.stuck', `${path} (pid ${pid}) will not die, even of SIGKILL; its place stays reserved`),
-			reportDeath: ({ exit }) => {
+			launch: (_, machine) => host.launch(of(machine)),
+			watchReadiness: (_, machine) => host.watchReadiness(of(machine)),
+			watchLiveness: (_, machine) => host.watchLiveness(of(machine)),
+			askToDrain: (_, machine) => host.askToDrain(of(machine)),
+			terminate: (_, machine) => host.terminate(of(machine)),
+			kill: (_, machine) => host.kill(of(machine)),
+			reportReady: (_, machine) => {
+				const { path, incarnation } = of(machine);
+				const [above, id] = splitPath(path);
+				this.kernel.send(supervisorId(above), { type: 'child.ready', id, incarnation, at: this.kernel.clock.now() });
+			},
+			reportSuspect: ({ why }, machine) => {
+				const { path } = of(machine);
+				this.#news('warn', path, 'child.suspect', `${path} is suspect: ${why}`);
+			},
+			raiseAlarm: ({ pid }, machine) => {
+				const { path } = of(machine);
+				const message = `${path} (pid ${pid}) will not die, even of SIGKILL; its place stays reserved`;
+				this.#news('error', path, 'child.stuck', message);
+			},
+			reportDeath: ({ exit }, machine) => {
+				const run = of(machine);
 				host.forget(run);
-				this.#runs.delete(workerId);
+				this.#runs.delete(machine);
+				this.#machines.delete(run.workerId);
 				this.kernel.remove(machine);
-				if (run.spec !== null) return this.#reportToSupervisor(path, incarnation, exit);
+				if (run.spec !== null) return this.#reportToSupervisor(run.path, run.incarnation, exit);
 				this.#leftovers -= 1;
 				if (this.#leftovers === 0) this.#startRoot();
 			},
@@ -336,22 +507,16 @@ export class Tree {
 	}
 
 	#reportToSupervisor(path: string, incarnation: number, exit: Exit): void {
-		this.#lastExits.set(path, exit);
-		const [above, id] = split(path);
+		if (this.#specs.has(path)) this.#lastExits.set(path, exit);
+		const [above, id] = splitPath(path);
 		this.kernel.send(supervisorId(above), { type: 'child.died', id, incarnation, exit, chance: this.#options.chance() });
 	}
 
 	#news(level: TreeNews['level'], path: string, event: string, message: string, detail?: Record<string, unknown>): void {
 		this.#options.news({ level, path, event, message, ...(detail === undefined ? {} : { detail }) });
 	}
-
-	#pathOf(machine: string): string {
-		return machine.replace(/^(master|worker):/, '').replace(/#\d+$/, '');
-	}
 }
 
-const standings: Record<string, string> = {
-	gaveUp: '; given up: it has been restarted too often',
-	fatal: '; its exit code says that a restart would not help',
-	finished: '; finished',
-};
+/** Each of a union without the name of the request. */
+type Omitted<Union> = Union extends unknown ? Omit<Union, 'request'> : never;
+const okCodes = [0];

@@ -1,7 +1,15 @@
 /** The rules of `machines/` on specs, with the durations that people write: `'250ms'`, `'5s'`, `'2m'`. */
 import { parse } from '@lukeed/ms';
-import { checkSpec as check, type Problem } from '../../machines/check.ts';
-import { resolveSpec as resolve, type TreeDeclaration, type TreeSpec } from '../../machines/spec.ts';
+import { checkSpec as check, checkChild as checkAdded, type Problem } from '../../machines/check.ts';
+import {
+	type ChildDeclaration,
+	type ChildSpec,
+	resolveSpec as resolve,
+	resolveChild as resolveAdded,
+	type SupervisorSpec,
+	type TreeDeclaration,
+	type TreeSpec,
+} from '../../machines/spec.ts';
 
 /** What is longer is no duration; the library's pattern takes quadratic time. */
 const MAX_CHARACTERS = 40;
@@ -27,6 +35,13 @@ export function checkSpec(declaration: unknown): Problem[] {
 /** A declaration with its defaults and instances written out. Only for one in which `checkSpec` finds no error. */
 export function resolveSpec(declaration: TreeDeclaration): TreeSpec {
 	return resolve(declaration, parseDuration);
+}
+
+/** A child that is to be added to a running supervisor, with its defaults. Throws a `SpecError` if it is not right. */
+export function resolveChild(declaration: ChildDeclaration, supervisor: SupervisorSpec): ChildSpec {
+	const problems = checkAdded(declaration, supervisor, parseDuration).filter(({ severity }) => severity === 'error');
+	if (problems.length > 0) throw new SpecError(problems);
+	return resolveAdded(declaration, supervisor, parseDuration)[0] as ChildSpec;
 }
 
 /** A spec that cannot be run, with everything that is wrong with it. */
