@@ -59,6 +59,8 @@ export interface SupervisorEnd {
 	why: 'asked' | 'exhausted' | 'startFailed' | 'autoShutdown' | 'killed';
 	/** What its own supervisor judges. */
 	reason: ExitReason;
+	/** The child because of which it ended, if there is one. */
+	child?: string;
 	/** One sentence for people. */
 	message: string;
 }
@@ -299,6 +301,7 @@ export const masterMachine = setup({
 							end: {
 								why: 'autoShutdown' as const,
 								reason: 'shutdown' as const,
+								child: about.child.id,
 								message: `${describe(pathOf(context, about.child.id), about.death.exit)}, and it is significant`,
 							},
 						};
@@ -311,6 +314,7 @@ export const masterMachine = setup({
 							end: {
 								why: 'startFailed' as const,
 								reason: 'startFailed' as const,
+								child: about.child.id,
 								message: describe(pathOf(context, about.child.id), about.death.exit),
 							},
 						};
@@ -323,6 +327,7 @@ export const masterMachine = setup({
 							end: {
 								why: 'exhausted' as const,
 								reason: 'shutdown' as const,
+								child: about.child.id,
 								message: exhaustion(context, about.child, about.death.exit),
 							},
 						};
@@ -429,9 +434,9 @@ export const masterMachine = setup({
 					guard: 'shutsDown',
 					target: '.draining',
 					actions: [
-						'retire',
 						{ type: 'reportEnd', params: ({ event }) => ({ id: (event as Death).id, exit: (event as Death).exit }) },
 						'recordAutoShutdown',
+						'retire',
 					],
 				},
 				{

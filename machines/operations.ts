@@ -55,7 +55,10 @@ export interface Operation {
 	phase: 'queued' | 'stopping' | 'waiting' | 'starting';
 	/** What it has launched so far. */
 	launched: string[];
-	/** Between stop and start. null: none; 0: at once, but behind what already waits. */
+	/**
+	 * Between stop and start. null: none. 0: the retry of a start that failed, which goes behind what already waits, and only
+	 * then stops what is left of the attempt (OTP mails it to itself).
+	 */
 	delayMs: number | null;
 	mode: StopMode;
 	/** The child whose death it answers: the one that is "restarting" while it waits. */
@@ -172,17 +175,21 @@ export function operationOn(state: Supervision, id: string): Operation | undefin
 /** Adds an operation behind the others. One that only waits, and for nothing but what the new one covers, is absorbed. */
 export function plan(state: Supervision, operation: Omit<Operation, 'id' | 'phase' | 'launched'>): { state: Supervision; asks: Ask[] } {
 	const absorbed = state.operations.filter((other) => other.phase === 'waiting' && other.scope.every((id) => operation.scope.includes(id)));
-	const added: Operation = { ...operation, id: state.nextOperation, phase: 'queued', launched: [] };
+	const mailed = operation.delayMs === 0;
+	const added: Operation = { ...operation, id: state.nextOperation, phase: mailed ? 'waiting' : 'queued', launched: [] };
 	return {
 		state: {
 			...state,
 			nextOperation: state.nextOperation + 1,
 			operations: [...state.operations.filter((other) => !absorbed.includes(other)), added],
 		},
-		asks: absorbed.flatMap(({ id, request }): Ask[] => [
-			{ do: 'unschedule', operation: id },
-			...(request === null ? [] : [refuse(request, 'failed', 'overtaken by another operation')]),
-		]),
+		asks: [
+			...absorbed.flatMap(({ id, request }): Ask[] => [
+				{ do: 'unschedule', operation: id },
+				...(request === null ? [] : [refuse(request, 'failed', 'overtaken by another operation')]),
+			]),
+			...(mailed ? [{ do: 'schedule' as const, operation: added.id, delayMs: 0 }] : []),
+		],
 	};
 }
 
@@ -228,7 +235,6 @@ export function planRestart(
 		kind: 'restart',
 		strategy,
 		scope,
-		// Also a retry without a delay goes behind what already waits: OTP mails it to itself.
 		delayMs: delayMs > 0 || partOf !== undefined ? delayMs : null,
 		mode: 'drain',
 		about: id,

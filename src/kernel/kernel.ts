@@ -1,5 +1,7 @@
 /**
- * The kernel steps machines: one mailbox, timers as data, effects carried out after each step.
+ * The kernel steps machines: one mailbox, timers as data, effects carried out after each step. What follows from an event
+ * comes before whatever else waits, as if each event were the only one: a child that starts at once is up before its
+ * supervisor looks at the next death, as in OTP, where a start is a call.
  * The machines only say what is to be done; who starts a kernel says, by name, how it is done.
  */
 import {
@@ -79,9 +81,12 @@ export class Kernel {
 	readonly #options: KernelOptions;
 	readonly #cells = new Map<string, Cell>();
 	readonly #timers = new Timers();
-	/** Read from `#next` on; cut when it has been read to the end, so that a long chain costs no shifting. */
+	/** What comes from outside, read from `#next` on; cut when it has been read to the end, so that a long chain costs no shifting. */
 	#mailbox: Letter[] = [];
 	#next = 0;
+	/** What follows from the event in hand: the last is the next. And what the present step has sent, in its order. */
+	readonly #following: Letter[] = [];
+	readonly #sent: Letter[] = [];
 	#stepping = false;
 	#yielded = false;
 	#alarmAt = Number.POSITIVE_INFINITY;
@@ -155,19 +160,24 @@ export class Kernel {
 		for (const id of [...this.#cells.keys()]) this.remove(id);
 		this.#mailbox = [];
 		this.#next = 0;
+		this.#following.length = 0;
+		this.#sent.length = 0;
 		this.clock.clearAlarm();
 	}
 
 	#post(letter: Letter): void {
+		if (this.#stepping) return void this.#sent.push(letter);
 		this.#mailbox.push(letter);
-		if (!this.#stepping && !this.#yielded) this.#work();
+		if (!this.#yielded) this.#work();
 	}
 
 	#work(): void {
 		this.#stepping = true;
 		const burst = this.#options.burst ?? 2_000;
 		try {
-			for (let steps = 0; this.#next < this.#mailbox.length; steps++) {
+			for (let steps = 0; ; steps++) {
+				for (let letter = this.#sent.pop(); letter !== undefined; letter = this.#sent.pop()) this.#following.push(letter);
+				if (this.#following.length === 0 && this.#next === this.#mailbox.length) return;
 				if (steps >= burst) {
 					this.#yielded = true;
 					this.clock.yield(() => {
@@ -176,17 +186,21 @@ export class Kernel {
 					});
 					return;
 				}
-				const letter = this.#mailbox[this.#next++] as Letter;
-				if (this.#next === this.#mailbox.length) {
-					this.#mailbox = [];
-					this.#next = 0;
-				}
-				this.#step(letter);
+				this.#step(this.#following.pop() ?? this.#taken());
 			}
 		} finally {
 			this.#stepping = false;
 			this.#setAlarm();
 		}
+	}
+
+	#taken(): Letter {
+		const letter = this.#mailbox[this.#next++] as Letter;
+		if (this.#next === this.#mailbox.length) {
+			this.#mailbox = [];
+			this.#next = 0;
+		}
+		return letter;
 	}
 
 	#step({ to: id, event, birth }: Letter): void {
