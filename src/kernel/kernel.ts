@@ -15,6 +15,7 @@ import {
 	type InputFrom,
 	type InspectionEvent,
 } from 'xstate';
+import { NEVER_MS } from '../../machines/spec.ts';
 import { type Clock, PAUSED_MS } from './clock.ts';
 import { type Timer, Timers } from './timers.ts';
 
@@ -36,6 +37,8 @@ export interface KernelOptions {
 	clock: Clock;
 	/** Told of every step. */
 	watch?: (step: Step) => void;
+	/** Told of every machine whose state has another name now. */
+	changed?: (id: string, at: number) => void;
 	/** XState's own inspection protocol, for the ecosystem's inspectors. */
 	inspect?: (event: InspectionEvent) => void;
 	/** Told of what should not happen: an effect or a step that threw. */
@@ -49,8 +52,11 @@ export interface KernelOptions {
 interface Cell {
 	machine: AnyStateMachine;
 	snapshot: AnyMachineSnapshot;
+	/** Its state as one word. */
+	name: string;
 	effects: Record<string, (params: unknown, id: string) => void>;
-	timers: Map<string, Timer>;
+	/** null: none runs. There may be very many cells. */
+	timers: Map<string, Timer> | null;
 }
 
 interface Letter {
@@ -64,6 +70,8 @@ interface Asked {
 	type: string;
 	params: unknown;
 }
+
+const nothing: readonly Asked[] = [];
 
 /** A state as one word: `running.healthy`, and `a+b` for what is parallel. */
 export function stateName(value: unknown): string {
@@ -136,7 +144,7 @@ export class Kernel {
 	/** The state of a machine as one word, or null if there is none of that id. */
 	state(id: string): string | null {
 		const cell = this.#cells.get(id);
-		return cell === undefined ? null : stateName(cell.snapshot.value);
+		return cell === undefined ? null : cell.name;
 	}
 
 	ids(): IterableIterator<string> {
@@ -151,7 +159,7 @@ export class Kernel {
 	remove(id: string): void {
 		const cell = this.#cells.get(id);
 		if (cell === undefined) return;
-		for (const timer of cell.timers.values()) this.#timers.cancel(timer);
+		this.#cancelTimers(cell);
 		this.#cells.delete(id);
 	}
 
@@ -206,7 +214,7 @@ export class Kernel {
 	#step({ to: id, event, birth }: Letter): void {
 		const cell = this.#cells.get(id);
 		if (birth === null && (cell === undefined || cell.snapshot.status !== 'active')) {
-			this.#tell(id, event, cell === undefined ? '' : stateName(cell.snapshot.value), null, []);
+			this.#tell(id, event, cell?.name ?? '', cell?.name ?? '', null, nothing);
 			return;
 		}
 		const before = cell?.snapshot;
@@ -227,19 +235,27 @@ export class Kernel {
 		const stepped: Cell =
 			cell !== undefined && birth === null
 				? cell
-				: { machine: snapshot.machine, snapshot, effects: (birth as NonNullable<Letter['birth']>).effects, timers: new Map() };
+				: { machine: snapshot.machine, snapshot, name: '', effects: (birth as NonNullable<Letter['birth']>).effects, timers: null };
+		const from = birth === null ? stepped.name : (cell?.name ?? '');
+		// What did not move has the same value, if not the same object.
+		if (snapshot.value !== before?.value) stepped.name = stateName(snapshot.value);
 		stepped.snapshot = snapshot;
 		if (birth !== null) {
 			this.remove(id);
 			this.#cells.set(id, stepped);
 			this.#inspect({ type: '@xstate.actor' }, id);
 		}
-		this.#tell(id, event, before === undefined ? '' : stateName(before.value), snapshot === before ? before : snapshot, asked);
+		if (from !== stepped.name) this.#options.changed?.(id, this.clock.now());
+		this.#tell(id, event, from, stepped.name, snapshot, asked);
 		for (const action of asked) this.#carryOut(id, stepped, action);
 		if (snapshot.status !== 'active') {
-			for (const timer of stepped.timers.values()) this.#timers.cancel(timer);
-			stepped.timers.clear();
+			this.#cancelTimers(stepped);
 		}
+	}
+
+	#cancelTimers(cell: Cell): void {
+		if (cell.timers !== null) for (const timer of cell.timers.values()) this.#timers.cancel(timer);
+		cell.timers = null;
 	}
 
 	#carryOut(id: string, cell: Cell, { type, params }: Asked): void {
@@ -260,17 +276,21 @@ export class Kernel {
 		// Raised without a delay: XState has already taken it in the same step.
 		if (delay === undefined) return;
 		const name = given ?? event.type;
-		const earlier = cell.timers.get(name);
+		const earlier = cell.timers?.get(name);
 		if (earlier !== undefined) this.#timers.cancel(earlier);
+		// Whoever says never means it, and need not be kept in mind for it.
+		if (delay >= NEVER_MS) return void cell.timers?.delete(name);
+		cell.timers ??= new Map();
 		cell.timers.set(name, this.#timers.add(this.clock.now() + delay, id, name, event));
 	}
 
 	#cancelTimer(cell: Cell, params: unknown): void {
 		const name = typeof params === 'string' ? params : (params as { sendId: string }).sendId;
-		const timer = cell.timers.get(name);
+		const timer = cell.timers?.get(name);
 		if (timer === undefined) return;
 		this.#timers.cancel(timer);
-		cell.timers.delete(name);
+		cell.timers?.delete(name);
+		if (cell.timers?.size === 0) cell.timers = null;
 	}
 
 	#setAlarm(): void {
@@ -288,22 +308,22 @@ export class Kernel {
 		if (lateMs > PAUSED_MS) this.#options.paused?.(lateMs);
 		const now = this.clock.now();
 		for (let timer = this.#timers.take(now); timer !== null; timer = this.#timers.take(now)) {
-			const timers = this.#cells.get(timer.owner)?.timers;
-			if (timers?.get(timer.name) === timer) timers.delete(timer.name);
+			const owner = this.#cells.get(timer.owner);
+			if (owner?.timers?.get(timer.name) === timer) owner.timers.delete(timer.name);
+			if (owner?.timers?.size === 0) owner.timers = null;
 			this.#post({ to: timer.owner, event: timer.event, birth: null });
 			if (this.#yielded) break;
 		}
 		this.#setAlarm();
 	}
 
-	#tell(id: string, event: AnyEventObject, from: string, snapshot: AnyMachineSnapshot | null, asked: readonly Asked[]): void {
+	#tell(id: string, event: AnyEventObject, from: string, to: string, snapshot: AnyMachineSnapshot | null, asked: readonly Asked[]): void {
 		if (this.#options.inspect !== undefined) {
 			this.#inspect({ type: '@xstate.event', event, sourceRef: undefined }, id);
 			if (snapshot !== null) this.#inspect({ type: '@xstate.snapshot', event, snapshot }, id);
 			for (const { type, params } of asked) this.#inspect({ type: '@xstate.action', action: { type, params } }, id);
 		}
 		if (this.#options.watch === undefined) return;
-		const to = snapshot === null ? from : stateName(snapshot.value);
 		const effects = asked.filter(({ type }) => !type.startsWith('xstate.')).map(({ type }) => type);
 		this.#options.watch({
 			at: this.clock.now(),

@@ -138,13 +138,11 @@ export class Tree {
 		this.#workerEffects = this.#makeWorkerEffects();
 		this.kernel = new Kernel({
 			clock: options.clock,
-			watch: (step) => {
-				if (step.from !== step.to) {
-					const path = pathOf(step.id);
-					if (this.#specs.has(path)) this.#changes.set(path, step.at);
-				}
-				options.watch?.(step);
+			changed: (machine, at) => {
+				const path = pathOf(machine);
+				if (this.#specs.has(path)) this.#changes.set(path, at);
 			},
+			...(options.watch === undefined ? {} : { watch: options.watch }),
 			...(options.inspect === undefined ? {} : { inspect: options.inspect }),
 			fault: (id, what, error) => {
 				const message = error instanceof Error ? error.message : String(error);
