@@ -18,7 +18,7 @@ export interface ProcessHostOptions {
 	dir: string;
 	/** The folder of the spec: what is relative is relative to it. */
 	base: string;
-	link: Link<ToAngel, ToMaster>;
+	link: Pick<Link<ToAngel, ToMaster>, 'send'>;
 	workers: Workers;
 	tell: Tell;
 	now: () => number;

@@ -43,10 +43,10 @@ export function supervisor<const Id extends string, const Children extends reado
  * simple_one_for_one, Elixir's DynamicSupervisor and, with `partitions`, PartitionSupervisor. What a child costs does not grow
  * with their number.
  */
-export function dynamic<const Id extends string, Child extends WorkDeclaration>(
+export function dynamic<const Id extends string, Child extends WorkDeclaration, Partitions extends number = never>(
 	id: Id,
-	options: Options<DynamicDeclaration<Id, Child>>,
-): DynamicDeclaration<Id, Child> {
+	options: Options<DynamicDeclaration<Id, Child, Partitions>>,
+): DynamicDeclaration<Id, Child, Partitions> {
 	return { kind: 'dynamic', id, ...options };
 }
 
@@ -80,9 +80,9 @@ export function thread<const Id extends string>(id: Id, options: Options<ThreadD
  * An XState actor within the master: any logic. Done is a normal end, an error is a crash; asked to stop it gets the event
  * `choir.drain` and 5 s, then it is stopped. It is restarted without a wait, as in OTP, unless `restart.backoff` says otherwise.
  */
-export function actor<const Id extends string, Logic extends AnyActorLogic>(
+export function actor<const Id extends string, Logic extends AnyActorLogic, Instances extends number = never>(
 	id: Id,
-	options: Options<ActorDeclaration<Id, Logic>>,
-): ActorDeclaration<Id, Logic> {
+	options: Options<ActorDeclaration<Id, Logic, Instances>>,
+): ActorDeclaration<Id, Logic, Instances> {
 	return { kind: 'actor', id, ...options };
 }
