@@ -13,6 +13,8 @@ import type {
 } from '../../machines/spec.ts';
 
 type Options<Declaration> = Omit<Declaration, 'kind' | 'id'>;
+/** Conditional, so that the place where a child stands does not say that it has instances. */
+type Given<Count extends number> = [Count] extends [never] ? never : number;
 
 /**
  * A whole tree: the default export of a spec. Its `id` names its state folder; `children` start in order, each ready before the
@@ -46,8 +48,8 @@ export function supervisor<const Id extends string, const Children extends reado
 export function dynamic<const Id extends string, Child extends WorkDeclaration, Partitions extends number = never>(
 	id: Id,
 	options: Options<DynamicDeclaration<Id, Child, Partitions>>,
-): DynamicDeclaration<Id, Child, Partitions> {
-	return { kind: 'dynamic', id, ...options };
+): DynamicDeclaration<Id, Child, Given<Partitions>> {
+	return { kind: 'dynamic', id, ...options } as unknown as DynamicDeclaration<Id, Child, Given<Partitions>>;
 }
 
 /**
@@ -83,6 +85,6 @@ export function thread<const Id extends string>(id: Id, options: Options<ThreadD
 export function actor<const Id extends string, Logic extends AnyActorLogic, Instances extends number = never>(
 	id: Id,
 	options: Options<ActorDeclaration<Id, Logic, Instances>>,
-): ActorDeclaration<Id, Logic, Instances> {
-	return { kind: 'actor', id, ...options };
+): ActorDeclaration<Id, Logic, Given<Instances>> {
+	return { kind: 'actor', id, ...options } as unknown as ActorDeclaration<Id, Logic, Given<Instances>>;
 }
