@@ -165,9 +165,14 @@ export interface ThreadDeclaration<Id extends string = string> extends ChildOpti
 	logs?: LogsDeclaration;
 }
 /** XState actor logic of any kind: a machine, `fromPromise`, `fromCallback`, `fromTransition`, `fromObservable`. */
-export interface ActorDeclaration<Id extends string = string, Logic extends AnyActorLogic = AnyActorLogic> extends ChildOptions<Id> {
+export interface ActorDeclaration<
+	Id extends string = string,
+	Logic extends AnyActorLogic = AnyActorLogic,
+	/** `never`: there are none, and its path is its id. */
+	Instances extends number = number,
+> extends ChildOptions<Id> {
 	kind: 'actor';
-	instances?: number;
+	instances?: Instances;
 	/** A function is asked at each start; null from it: not now (OTP's `ignore`), which is no failure. */
 	logic: Logic | (() => Logic | null);
 	input?: InputFrom<Logic>;
@@ -198,7 +203,12 @@ export interface SupervisorDeclaration<
 	shutdown?: ShutdownDeclaration;
 }
 /** A supervisor of very many like children that come and go at run time (OTP's simple_one_for_one, Elixir's DynamicSupervisor). */
-export interface DynamicDeclaration<Id extends string = string, Child extends WorkDeclaration = WorkDeclaration> extends ChildOptions<Id> {
+export interface DynamicDeclaration<
+	Id extends string = string,
+	Child extends WorkDeclaration = WorkDeclaration,
+	/** `never`: there is one supervisor. */
+	Partitions extends number = number,
+> extends ChildOptions<Id> {
 	kind: 'dynamic';
 	/** What each of them is. Its `id` names those that are started without a name of their own: `id-1`, `id-2` … */
 	child: Child;
@@ -207,7 +217,7 @@ export interface DynamicDeclaration<Id extends string = string, Child extends Wo
 	/** At most so many at a time; a start beyond is refused. Default 1 000 000. */
 	maxChildren?: number;
 	/** So many supervisors side by side, `id.1` …, each with its own intensity; a child's name decides whose it is (Elixir's PartitionSupervisor). */
-	partitions?: number;
+	partitions?: Partitions;
 	shutdown?: ShutdownDeclaration;
 }
 export interface TreeDeclaration<Id extends string = string, Children extends readonly ChildDeclaration[] = readonly ChildDeclaration[]>

@@ -1,4 +1,4 @@
-/** What users import from `choir`: how to declare a tree, and how to have a declaration checked. */
+/** What users import from `choir`: how to declare a tree, to have a declaration checked, and to run one in this process. */
 export type { Problem } from '../machines/check.ts';
 export type {
 	ActorDeclaration,
@@ -26,5 +26,18 @@ export type {
 	WhenExhausted,
 	WorkDeclaration,
 } from '../machines/spec.ts';
+export type { Gap } from './library/feed.ts';
+export {
+	type ActorReference,
+	type News,
+	type Running,
+	type RunningChild,
+	StartError,
+	type StartOptions,
+	type Status,
+	start,
+	type Transition,
+} from './library/start.ts';
+export type { RequestError } from './master/tree.ts';
 export { actor, command, dynamic, node, supervisor, thread, tree } from './spec/builders.ts';
 export { checkSpec, SpecError } from './spec/check.ts';

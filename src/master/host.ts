@@ -18,7 +18,7 @@ export interface Run {
 
 /**
  * Each request returns at once; what becomes of it comes back as facts. A request that throws is a fact as well.
- * `forget`: this incarnation is dead, whatever was held for it can go.
+ * `forget`: this incarnation is dead, whatever was held for it can go. `discard`: so is its path, no other will come.
  */
 export interface Host {
 	launch(run: Run): void;
@@ -28,6 +28,7 @@ export interface Host {
 	terminate(run: Run): void;
 	kill(run: Run): void;
 	forget(run: Run): void;
+	discard?(path: string): void;
 }
 
 /** Where a host tells what happened to an incarnation. */

@@ -43,6 +43,10 @@ export class Hosts implements Host {
 		this.#of(run).forget(run);
 	}
 
+	discard(path: string): void {
+		for (const place of Object.values(this.#places) as Host[]) place.discard?.(path);
+	}
+
 	#of({ spec }: Run): Host {
 		const { process, thread, actor } = this.#places;
 		if (spec?.kind === 'thread') return thread;

@@ -13,14 +13,18 @@ import type { WorkerContext } from '../../machines/worker.ts';
 import { onSignal } from '../angel/arm.ts';
 import { Link, type ToAngel, type ToMaster } from '../angel/link.ts';
 import { serveControl } from '../control/server.ts';
+import { AbsentHost } from '../hosts/absent.ts';
+import { ActorHost } from '../hosts/actors.ts';
 import { RealClock } from '../kernel/clock.ts';
 import { EventLog } from '../logs/events.ts';
 import { resolveSpec } from '../spec/check.ts';
 import { loadSpec } from '../spec/load.ts';
+import type { Tell } from './host.ts';
+import { Hosts } from './hosts.ts';
 import { ProcessHost } from './processes.ts';
 import { rehearse } from './rehearsal.ts';
 import { StatusReader } from './status.ts';
-import { Tree } from './tree.ts';
+import { Tree, type TreeNews } from './tree.ts';
 import { Workers } from './workers.ts';
 
 /** What the angel gave us: see its `spawn`. */
@@ -111,16 +115,14 @@ function startWhenLoaded(): void {
 	const known = inventory;
 	const since = new Date().toISOString();
 	setInterval(() => link.send({ do: 'beat' }), spec.master.heartbeat.everyMs);
-	const workers = new Workers(
-		(workerId, fact) => running.tell(workerId, fact),
-		(workerId, text) => news('info', 'signal.ignored', text, { workerId }),
-	);
+	const tell: Tell = (workerId, fact) => running.tell(workerId, fact);
+	const workers = new Workers(tell, (workerId, text) => news('info', 'signal.ignored', text, { workerId }));
 	host = new ProcessHost({
 		dir,
 		base: path.dirname(specFile),
 		link,
 		workers,
-		tell: (workerId, fact) => running.tell(workerId, fact),
+		tell,
 		now: () => clock.now(),
 		newToken: () => nanoid(),
 		unrotated: (childPath, why) =>
@@ -128,13 +130,18 @@ function startWhenLoaded(): void {
 				path: childPath,
 			}),
 	});
+	const say = ({ level, event, message, path: childPath, detail }: TreeNews) => news(level, event, message, { path: childPath, ...detail });
 	const running = new Tree({
 		spec,
 		clock,
 		chance: Math.random,
 		newId: () => nanoid(),
-		host,
-		news: ({ level, event, message, path: childPath, detail }) => news(level, event, message, { path: childPath, ...detail }),
+		host: new Hosts({
+			process: host,
+			thread: new AbsentHost('threads', tell, () => clock.now()),
+			actor: new ActorHost({ tell, now: () => clock.now(), news: say }),
+		}),
+		news: say,
 		running: () => {
 			link.send({ do: 'running' });
 			rehearse({ dir, base: path.dirname(specFile) });

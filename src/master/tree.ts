@@ -278,6 +278,11 @@ export class Tree {
 		return { pid: context?.pid ?? null, incarnation };
 	}
 
+	/** What is declared for a path; of the child of a dynamic supervisor its template, whether or not there is such a child now. */
+	specOf(path: string): ChildSpec | undefined {
+		return this.#specOf(path);
+	}
+
 	/** State of the root: starting while leftovers are being stopped. */
 	get state(): string {
 		return this.kernel.state(supervisorId(''))?.split('.')[0] ?? 'starting';
@@ -361,11 +366,16 @@ export class Tree {
 		this.#forgetOne(path);
 	}
 
+	#forgetMember(path: string): void {
+		this.#inputs.delete(path);
+		this.#options.host.discard?.(path);
+	}
+
 	#forgetOne(path: string): void {
 		const spec = this.#specs.get(path);
 		if (spec !== undefined && supervises(spec)) this.kernel.remove(supervisorId(path));
 		this.#specs.delete(path);
-		this.#inputs.delete(path);
+		this.#forgetMember(path);
 		this.#incarnations.delete(path);
 		this.#lastExits.delete(path);
 		this.#changes.delete(path);
@@ -408,7 +418,7 @@ export class Tree {
 				if (input !== undefined) this.#inputs.set(childPath(id), input);
 			},
 			forgetChild: ({ id }) => {
-				if (spec.kind === 'dynamic') this.#inputs.delete(childPath(id));
+				if (spec.kind === 'dynamic') this.#forgetMember(childPath(id));
 				else this.#forget(childPath(id));
 			},
 			reportRestart: ({ id, exit, delayMs, siblings }) => {

@@ -13,6 +13,8 @@ import type {
 } from '../../machines/spec.ts';
 
 type Options<Declaration> = Omit<Declaration, 'kind' | 'id'>;
+/** Conditional, so that the place where a child stands does not say that it has instances. */
+type Given<Count extends number> = [Count] extends [never] ? never : number;
 
 /**
  * A whole tree: the default export of a spec. Its `id` names its state folder; `children` start in order, each ready before the
@@ -43,11 +45,11 @@ export function supervisor<const Id extends string, const Children extends reado
  * simple_one_for_one, Elixir's DynamicSupervisor and, with `partitions`, PartitionSupervisor. What a child costs does not grow
  * with their number.
  */
-export function dynamic<const Id extends string, Child extends WorkDeclaration>(
+export function dynamic<const Id extends string, Child extends WorkDeclaration, Partitions extends number = never>(
 	id: Id,
-	options: Options<DynamicDeclaration<Id, Child>>,
-): DynamicDeclaration<Id, Child> {
-	return { kind: 'dynamic', id, ...options };
+	options: Options<DynamicDeclaration<Id, Child, Partitions>>,
+): DynamicDeclaration<Id, Child, Given<Partitions>> {
+	return { kind: 'dynamic', id, ...options } as unknown as DynamicDeclaration<Id, Child, Given<Partitions>>;
 }
 
 /**
@@ -80,9 +82,9 @@ export function thread<const Id extends string>(id: Id, options: Options<ThreadD
  * An XState actor within the master: any logic. Done is a normal end, an error is a crash; asked to stop it gets the event
  * `choir.drain` and 5 s, then it is stopped. It is restarted without a wait, as in OTP, unless `restart.backoff` says otherwise.
  */
-export function actor<const Id extends string, Logic extends AnyActorLogic>(
+export function actor<const Id extends string, Logic extends AnyActorLogic, Instances extends number = never>(
 	id: Id,
-	options: Options<ActorDeclaration<Id, Logic>>,
-): ActorDeclaration<Id, Logic> {
-	return { kind: 'actor', id, ...options };
+	options: Options<ActorDeclaration<Id, Logic, Instances>>,
+): ActorDeclaration<Id, Logic, Given<Instances>> {
+	return { kind: 'actor', id, ...options } as unknown as ActorDeclaration<Id, Logic, Given<Instances>>;
 }

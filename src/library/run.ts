@@ -1,0 +1,176 @@
+/** Runs a tree within this process: the master's part, and without an angel. */
+import { nanoid } from 'nanoid';
+import type { SupervisorEnd } from '../../machines/master.ts';
+import type { ChildSpec, StopMode, TreeDeclaration, TreeSpec } from '../../machines/spec.ts';
+import type { WorkerContext } from '../../machines/worker.ts';
+import { AbsentHost } from '../hosts/absent.ts';
+import { ActorHost } from '../hosts/actors.ts';
+import { asNobody } from '../hosts/containment.ts';
+import { RealClock } from '../kernel/clock.ts';
+import type { Step } from '../kernel/kernel.ts';
+import type { Host, Tell } from '../master/host.ts';
+import { Hosts } from '../master/hosts.ts';
+import { pathOf } from '../master/paths.ts';
+import { StatusReader } from '../master/status.ts';
+import { RequestError, Tree, type TreeNews } from '../master/tree.ts';
+import { checkSpec, resolveSpec, SpecError } from '../spec/check.ts';
+import { checkFiles } from '../spec/load.ts';
+import { Feed } from './feed.ts';
+import { LocalProcesses } from './processes.ts';
+import { type Running, type RunningChild, StartError, type StartOptions, type Transition } from './start.ts';
+
+/** What waits for a reader who does not read. */
+const MAX_EVENTS = 1_000;
+
+export async function run(declaration: TreeDeclaration, options: StartOptions): Promise<Running<TreeDeclaration>> {
+	const base = options.base ?? process.cwd();
+	const errors = [...checkSpec(declaration), ...checkFiles(declaration, base)].filter(({ severity }) => severity === 'error');
+	if (errors.length > 0) throw new SpecError(errors);
+	return asNobody(() => Local.start(resolveSpec(declaration), base, options));
+}
+
+/** Whether the operating system has to run something of it. */
+function needsProcesses(spec: ChildSpec): boolean {
+	if (spec.kind === 'supervisor') return spec.children.some(needsProcesses);
+	const { kind } = spec.kind === 'dynamic' ? spec.template : spec;
+	return kind === 'node' || kind === 'command';
+}
+
+class Local implements Running<TreeDeclaration> {
+	readonly ended: Promise<SupervisorEnd>;
+	readonly #spec: TreeSpec;
+	readonly #base: string;
+	readonly #options: StartOptions;
+	readonly #clock = new RealClock();
+	readonly #since = new Date().toISOString();
+	readonly #feed = new Feed<Transition>(MAX_EVENTS);
+	readonly #actors: ActorHost;
+	readonly #tell: Tell = (workerId, fact) => this.#tree?.tell(workerId, fact);
+	readonly #statuses: StatusReader;
+	#processes: LocalProcesses | null = null;
+	#tree: Tree | null = null;
+	#end: (end: SupervisorEnd) => void = () => {};
+	#stopTimer: NodeJS.Timeout | null = null;
+
+	static async start(spec: TreeSpec, base: string, options: StartOptions): Promise<Local> {
+		const local = new Local(spec, base, options);
+		await local.#start();
+		return local;
+	}
+
+	private constructor(spec: TreeSpec, base: string, options: StartOptions) {
+		this.#spec = spec;
+		this.#base = base;
+		this.#options = options;
+		this.#actors = new ActorHost({ tell: this.#tell, now: this.#now, news: (news) => this.#news(news) });
+		this.#statuses = new StatusReader(this.#now, (workerId) => this.#processes?.workers.statusText(workerId) ?? null);
+		this.ended = new Promise<SupervisorEnd>((resolve) => {
+			this.#end = resolve;
+		}).then((end) => this.#close().then(() => end));
+		// Whoever does not ask how it ended is not told by the end of the process.
+		this.ended.catch(() => {});
+	}
+
+	readonly #now = () => this.#clock.now();
+
+	async #start(): Promise<void> {
+		if (needsProcesses(this.#spec.root))
+			this.#processes = await LocalProcesses.open({
+				id: this.#spec.id,
+				base: this.#base,
+				tell: this.#tell,
+				now: this.#now,
+				note: (event, path, message) => this.#news({ level: 'info', path, event, message }),
+			});
+		const absent = (what: string): Host => new AbsentHost(what, this.#tell, this.#now);
+		const host = new Hosts({
+			process: this.#processes?.host ?? absent('processes in a tree that was started without any'),
+			thread: absent('threads'),
+			actor: this.#actors,
+		});
+		const running = new Promise<void>((resolve) => {
+			this.#tree = new Tree({
+				spec: this.#spec,
+				clock: this.#clock,
+				chance: Math.random,
+				newId: () => nanoid(),
+				host,
+				news: (news) => this.#news(news),
+				running: resolve,
+				ended: (end) => this.#end(end),
+				watch: (step) => this.#watch(step),
+			});
+		});
+		this.#running.start();
+		const end = await Promise.race([running, this.ended]);
+		if (end !== undefined) throw new StartError(`tree '${this.#spec.id}' did not start: ${end.message}`);
+	}
+
+	get #running(): Tree {
+		return this.#tree as Tree;
+	}
+
+	status(): ReturnType<Running<TreeDeclaration>['status']> {
+		const { state, view } = this.#running;
+		return { tree: this.#spec.id, state, since: this.#since, children: this.#statuses.read(view) };
+	}
+
+	events(): ReturnType<Running<TreeDeclaration>['events']> {
+		return this.#feed.read();
+	}
+
+	ref(path: string): { readonly path: string; send(event: { type: string }): void } {
+		const spec = this.#running.specOf(path);
+		if (spec === undefined) throw new RequestError('not_found', `there is no child '${path}'`);
+		if (spec.kind !== 'actor') throw new RequestError('failed', `'${path}' is no actor`);
+		return { path, send: (event) => this.#actors.send(path, event, spec.kept) };
+	}
+
+	child(path: string): RunningChild {
+		const tree = this.#running;
+		return {
+			startChild: (child) => asNobody(() => tree.startChild(path, child)),
+			terminateChild: (id) => asNobody(() => tree.terminateChild(path, id)),
+			restartChild: (id) => asNobody(() => tree.restartChild(path, id)),
+			deleteChild: (id) => asNobody(() => tree.deleteChild(path, id)),
+			whichChildren: () => asNobody(() => tree.whichChildren(path)),
+			countChildren: () => asNobody(() => tree.countChildren(path)),
+		};
+	}
+
+	async stop(mode: StopMode = 'drain'): Promise<void> {
+		asNobody(() => {
+			this.#stopTimer ??= setTimeout(() => this.#running.stop('kill'), this.#spec.stopTimeoutMs);
+			this.#running.stop(mode);
+		});
+		await this.ended;
+	}
+
+	/** Nothing of the tree runs any more. */
+	async #close(): Promise<void> {
+		if (this.#stopTimer !== null) clearTimeout(this.#stopTimer);
+		this.#actors.close();
+		this.#running.kernel.close();
+		await this.#processes?.close();
+		this.#feed.end();
+	}
+
+	#news({ level, path, event, message, detail }: TreeNews): void {
+		this.#options.news?.({ level, path, event, message, detail: detail ?? {} });
+	}
+
+	#watch({ id, from, to, at }: Step): void {
+		if (!this.#feed.isRead || from === to) return;
+		const isWorker = id.startsWith('worker:');
+		const exit = isWorker && to === 'dead' ? (this.#running.kernel.snapshot(id)?.context as WorkerContext | undefined)?.exit : null;
+		this.#feed.put({
+			type: 'transition',
+			at: this.#statuses.isoOf(at),
+			path: pathOf(id),
+			incarnation: isWorker ? Number(id.slice(id.lastIndexOf('#') + 1)) : null,
+			from: from === '' ? null : from,
+			to,
+			exit: exit == null ? null : { ...exit, at: this.#statuses.isoOf(exit.at) },
+		});
+	}
+}
