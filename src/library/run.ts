@@ -162,7 +162,7 @@ class Local implements Running<TreeDeclaration> {
 	#watch({ id, from, to, at }: Step): void {
 		if (!this.#feed.isRead || from === to) return;
 		const isWorker = id.startsWith('worker:');
-		const exit = isWorker && to === 'dead' ? (this.#running.kernel.snapshot(id)?.context as WorkerContext | undefined)?.exit : null;
+		const exit = isWorker && to === 'dead' ? (this.#running.kernel.context(id) as WorkerContext | undefined)?.exit : null;
 		this.#feed.put({
 			type: 'transition',
 			at: this.#statuses.isoOf(at),

@@ -153,7 +153,7 @@ function startWhenLoaded(): void {
 			const childPath = /^worker:(.*)#(\d+)$/.exec(id);
 			if (childPath === null || from.split('.')[0] === to.split('.')[0]) return;
 			const [, which, number] = childPath as unknown as [string, string, string];
-			const ended = to === 'dead' ? (running.kernel.snapshot(id)?.context as WorkerContext | undefined)?.exit : null;
+			const ended = to === 'dead' ? (running.kernel.context(id) as WorkerContext | undefined)?.exit : null;
 			const message = ended == null ? `${which} is ${to.split('.')[0]}` : describe(which, ended);
 			news('info', `child.${to.split('.')[0]}`, message, { path: which, incarnation: Number(number), from, to });
 		},

@@ -274,7 +274,7 @@ export class Tree {
 	/** The pid and incarnation of a path, if it runs. */
 	present(path: string): { pid: number | null; incarnation: number } {
 		const incarnation = this.#incarnations.get(path) ?? 0;
-		const context = this.kernel.snapshot(runId(path, incarnation))?.context as WorkerContext | undefined;
+		const context = this.kernel.context(runId(path, incarnation)) as WorkerContext | undefined;
 		return { pid: context?.pid ?? null, incarnation };
 	}
 
@@ -342,7 +342,7 @@ export class Tree {
 
 	#request(supervisor: string, about: About, event: (request: string) => { type: string }): Promise<Answer> {
 		return new Promise((resolve) => {
-			if (this.kernel.snapshot(supervisorId(supervisor))?.status !== 'active') return resolve(this.#notRunning(supervisor));
+			if (!this.kernel.isActive(supervisorId(supervisor))) return resolve(this.#notRunning(supervisor));
 			const request = String(this.#nextRequest++);
 			this.#requests.set(request, { supervisor, resolve, about });
 			this.kernel.send(supervisorId(supervisor), event(request));
@@ -459,7 +459,7 @@ export class Tree {
 		}
 		// When it starts again, it has only what was declared.
 		if (spec.kind === 'supervisor') {
-			const context = this.kernel.snapshot(supervisorId(path))?.context as MasterContext | undefined;
+			const context = this.kernel.context(supervisorId(path)) as MasterContext | undefined;
 			for (const { id, added } of context?.children.values() ?? []) if (added) this.#forget(joinPath(path, id));
 		}
 		if (path === '') return this.#options.ended(end);

@@ -229,7 +229,7 @@ export class World implements Host {
 		if (id.startsWith('worker:') && to !== from && (to === 'running.healthy' || to === 'running.suspect'))
 			this.say(`${id.slice(7)} = ${to}`);
 		if (id.startsWith('worker:') && to === 'dead' && from !== 'dead') {
-			const context = this.tree.kernel.snapshot(id)?.context as { exit: { reason: string } } | undefined;
+			const context = this.tree.kernel.context(id) as { exit: { reason: string } } | undefined;
 			this.say(`${id.slice(7)} = dead (${context?.exit.reason})`);
 		}
 		if (id.startsWith('master:') && event.type !== 'xstate.init' && to !== from && (to === 'dead' || to === 'draining'))
