@@ -13,7 +13,8 @@ export interface Surroundings {
 	tell: Tell;
 	/** Monotonic ms. */
 	now: () => number;
-	news: (news: TreeNews) => void;
+	/** null: nobody wants to know. */
+	news: ((news: TreeNews) => void) | null;
 }
 
 /** What one went on from, and what it leaves. */
@@ -235,10 +236,12 @@ export class Incarnation implements Owner {
 	}
 
 	#news(level: TreeNews['level'], event: string, what: string, error?: unknown): void {
+		const { news: say } = this.#around;
+		if (say === null) return;
 		const { path } = this.run;
 		const stack = stackOf(error);
 		const news: TreeNews = { level, path, event, message: `${path}: ${what}` };
-		asNobody(this.#around.news, stack === undefined ? news : { ...news, detail: { stack } });
+		asNobody(say, stack === undefined ? news : { ...news, detail: { stack } });
 	}
 
 	#note(resumption: Resumption): void {

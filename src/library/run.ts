@@ -62,7 +62,11 @@ class Local implements Running<TreeDeclaration> {
 		this.#spec = spec;
 		this.#base = base;
 		this.#options = options;
-		this.#actors = new ActorHost({ tell: this.#tell, now: this.#now, news: (news) => this.#news(news) });
+		this.#actors = new ActorHost({
+			tell: this.#tell,
+			now: this.#now,
+			news: options.news === undefined ? null : (news) => this.#news(news),
+		});
 		this.#statuses = new StatusReader(this.#now, (workerId) => this.#processes?.workers.statusText(workerId) ?? null);
 		this.ended = new Promise<SupervisorEnd>((resolve) => {
 			this.#end = resolve;

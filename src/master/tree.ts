@@ -93,7 +93,7 @@ export class RequestError extends Error {
 
 interface Pending {
 	supervisor: string;
-	resolve: (answer: Answer) => void;
+	settle: (answer: Answer) => void;
 	about: About;
 }
 
@@ -206,10 +206,12 @@ export class Tree {
 	}
 
 	/** Stops a child and starts it again, by request: costs nothing of any budget. */
-	async restart(path: string): Promise<Outcome> {
+	restart(path: string): Promise<Outcome> {
 		const [above, id] = splitPath(path);
-		const answer = await this.#request(above, {}, (request) => ({ type: 'restart', id, request }));
-		return answer.ok ? { ok: true, message: '' } : { ok: false, message: answer.message };
+		return new Promise((resolve) => {
+			const settle = (answer: Answer) => resolve(answer.ok ? { ok: true, message: '' } : { ok: false, message: answer.message });
+			this.#request(above, {}, settle, (request) => ({ type: 'restart', id, request }));
+		});
 	}
 
 	/**
@@ -333,20 +335,19 @@ export class Tree {
 		return { path: joinPath(above, id), incarnation };
 	}
 
-	async #ask(supervisor: string, what: Omitted<Asked>, about: About = {}): Promise<number | null> {
-		this.#supervisor(supervisor);
-		const answer = await this.#request(supervisor, about, (request) => ({ type: 'request', asked: { ...what, request } as Asked }));
-		if (!answer.ok) throw new RequestError(answer.code, answer.message);
-		return answer.incarnation;
+	#ask(supervisor: string, what: Omitted<Asked>, about: About = {}): Promise<number | null> {
+		return new Promise((resolve, reject) => {
+			this.#supervisor(supervisor);
+			const settle = (answer: Answer) => (answer.ok ? resolve(answer.incarnation) : reject(new RequestError(answer.code, answer.message)));
+			this.#request(supervisor, about, settle, (request) => ({ type: 'request', asked: { ...what, request } as Asked }));
+		});
 	}
 
-	#request(supervisor: string, about: About, event: (request: string) => { type: string }): Promise<Answer> {
-		return new Promise((resolve) => {
-			if (!this.kernel.isActive(supervisorId(supervisor))) return resolve(this.#notRunning(supervisor));
-			const request = String(this.#nextRequest++);
-			this.#requests.set(request, { supervisor, resolve, about });
-			this.kernel.send(supervisorId(supervisor), event(request));
-		});
+	#request(supervisor: string, about: About, settle: (answer: Answer) => void, event: (request: string) => { type: string }): void {
+		if (!this.kernel.isActive(supervisorId(supervisor))) return settle(this.#notRunning(supervisor));
+		const request = String(this.#nextRequest++);
+		this.#requests.set(request, { supervisor, settle, about });
+		this.kernel.send(supervisorId(supervisor), event(request));
 	}
 
 	#notRunning(supervisor: string): Answer {
@@ -407,7 +408,7 @@ export class Tree {
 				const pending = this.#requests.get(request);
 				this.#requests.delete(request);
 				pending?.about.taken?.();
-				pending?.resolve(answer);
+				pending?.settle(answer);
 			},
 			addChild: ({ id, request }) => {
 				const { spec: added, input } = this.#requests.get(request)?.about ?? {};
@@ -452,10 +453,10 @@ export class Tree {
 	}
 
 	#supervisorEnded({ path, ...spec }: SupervisingSpec, end: SupervisorEnd): void {
-		for (const [request, { supervisor, resolve }] of this.#requests) {
+		for (const [request, { supervisor, settle }] of this.#requests) {
 			if (supervisor !== path) continue;
 			this.#requests.delete(request);
-			resolve(this.#notRunning(path));
+			settle(this.#notRunning(path));
 		}
 		// When it starts again, it has only what was declared.
 		if (spec.kind === 'supervisor') {
