@@ -1,5 +1,5 @@
 import { assign, setup } from 'xstate';
-import { backoffMs, countFailures, intensityExceeded, logRestart, type RestartLog } from './restart.ts';
+import { backoffMs, countFailures, intensityExceeded, logRestart, noRestarts, type RestartLog } from './restart.ts';
 import { type Backoff, defaults, type HeartbeatSpec, type Intensity, type StopMode } from './spec.ts';
 
 /** How an angel keeps its master, as the spec declares it. */
@@ -108,9 +108,7 @@ export const angelMachine = setup({
 		isHarder: ({ context, event }) => event.type === 'stop' && event.mode === 'fast' && context.mode === 'drain',
 		setsDeadline: ({ context, event }) => event.type === 'stop' && event.deadline && !context.hasDeadline,
 		isFastAlready: ({ context }) => context.mode !== 'drain',
-		givesUp: ({ context, event }) =>
-			event.type === 'master.exited' &&
-			intensityExceeded(logRestart(context.log, event.at, context.care.intensity), context.care.intensity),
+		givesUp: ({ context, event }) => event.type === 'master.exited' && intensityExceeded(context.log, event.at, context.care.intensity),
 		forcingsLeft: ({ context }) => context.forcings < FORCINGS,
 	},
 	delays: {
@@ -182,7 +180,7 @@ export const angelMachine = setup({
 			hasMaster: false,
 			runningSince: null,
 			failures: 0,
-			log: [],
+			log: noRestarts,
 			delayMs: 0,
 			mode: 'drain',
 			hasDeadline: false,

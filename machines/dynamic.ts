@@ -1,7 +1,7 @@
 import { assign, enqueueActions, setup } from 'xstate';
 import type { MasterEffects, SupervisorEnd } from './master.ts';
 import { type Answer, type Asked, type Death, describe, type Refusal } from './operations.ts';
-import { backoffMs, countFailures, intensityExceeded, logRestart, mayRestart, type RestartLog } from './restart.ts';
+import { backoffMs, countFailures, intensityExceeded, logRestart, mayRestart, noRestarts, type RestartLog } from './restart.ts';
 import { type DynamicSpec, type ExitReason, type Intensity, NEVER_MS, type RestartRule, type StopMode } from './spec.ts';
 import { Trie } from './trie.ts';
 
@@ -56,7 +56,6 @@ const enqueueing = enqueueActions<DynamicContext, DynamicEvent, undefined, Dynam
 const enqueueingRestart = enqueueActions<DynamicContext, DynamicEvent, { slow: boolean }, DynamicEvent, never, Action, never, never>;
 
 const nobody: readonly string[] = [];
-const noLog: RestartLog = [];
 const hardness: readonly StopMode[] = ['drain', 'fast', 'kill'];
 const stopping: Answer = { ok: false, code: 'stopping', message: 'the supervisor is stopping' };
 const no = (code: Refusal, message: string): Answer => ({ ok: false, code, message });
@@ -70,21 +69,16 @@ function deathOf(context: DynamicContext, event: DynamicEvent): { member: Member
 	return member === undefined ? null : { member, death: event };
 }
 
-/** The windows with this restart in them: one in common, or, for children that do not escalate, one for each. */
-function countRestart({ rule, intensity, log }: DynamicContext, member: Member, now: number) {
-	if (rule.whenExhausted === 'escalate') {
-		const common = logRestart(log, now, intensity);
-		return { common, own: member.log, exceeded: intensityExceeded(common, intensity) };
-	}
-	const limit = rule.intensity ?? intensity;
-	const own = logRestart(member.log, now, limit);
-	return { common: log, own, exceeded: intensityExceeded(own, limit) };
-}
+/** The window in which a restart counts: one in common or, for children that do not escalate, one for each. */
+const windowOf = ({ rule, intensity }: DynamicContext): Intensity =>
+	rule.whenExhausted === 'escalate' ? intensity : (rule.intensity ?? intensity);
 
 function exhausted(context: DynamicContext, event: DynamicEvent): RestartRule['whenExhausted'] | null {
 	const about = deathOf(context, event);
-	if (about === null || !countRestart(context, about.member, about.death.exit.at).exceeded) return null;
-	return context.rule.whenExhausted;
+	if (about === null) return null;
+	const { whenExhausted } = context.rule;
+	const log = whenExhausted === 'escalate' ? context.log : about.member.log;
+	return intensityExceeded(log, about.death.exit.at, windowOf(context)) ? whenExhausted : null;
 }
 
 /** Why a request is not granted, or null. */
@@ -168,7 +162,7 @@ export const dynamicMachine = setup({
 						phase: 'starting',
 						failures: 0,
 						restarts: 0,
-						log: noLog,
+						log: noRestarts,
 						readyAt: null,
 						requests: [request],
 					};
@@ -211,7 +205,8 @@ export const dynamicMachine = setup({
 				const { member, death } = about;
 				const { id, exit, chance } = death;
 				const { rule } = context;
-				const { common, own } = countRestart(context, member, exit.at);
+				const inCommon = rule.whenExhausted === 'escalate';
+				const log = logRestart(inCommon ? context.log : member.log, exit.at, windowOf(context));
 				const failures = countFailures(member.failures, member.readyAt, exit.at, rule.backoff);
 				const delayMs = slow ? rule.backoff.toMs : backoffMs(rule.backoff, failures, chance);
 				// A retry goes behind what already waits, also without a delay: OTP mails it to itself.
@@ -220,8 +215,16 @@ export const dynamicMachine = setup({
 				const restarts = member.restarts + 1;
 				const phase = atOnce ? 'starting' : 'waiting';
 				enqueue.assign({
-					log: common,
-					members: context.members.with(id, { ...member, phase, incarnation, restarts, failures, log: own, readyAt: null }),
+					log: inCommon ? log : context.log,
+					members: context.members.with(id, {
+						...member,
+						phase,
+						incarnation,
+						restarts,
+						failures,
+						log: inCommon ? member.log : log,
+						readyAt: null,
+					}),
 				});
 				enqueue({ type: 'reportRestart', params: { id, exit, delayMs, siblings: [] } });
 				if (atOnce) enqueue({ type: 'launchChild', params: { id, incarnation } });
@@ -295,7 +298,7 @@ export const dynamicMachine = setup({
 			shutdownMs: input.spec.shutdownMs,
 			members: new Trie<Member>(),
 			nextOrder: 1,
-			log: [],
+			log: noRestarts,
 			end: null,
 			mode: 'drain',
 		}),

@@ -4,10 +4,10 @@ import {
 	type Ask,
 	type Asked,
 	type Child,
-	countRestart,
 	type Death,
 	describe,
 	failRequest,
+	isExhausted,
 	MAX_MAIL,
 	operationOn,
 	plan,
@@ -21,7 +21,7 @@ import {
 	unborn,
 	withChild,
 } from './operations.ts';
-import { mayRestart } from './restart.ts';
+import { mayRestart, noRestarts } from './restart.ts';
 import { type Exit, type ExitReason, NEVER_MS, type StopMode, type SupervisorSpec } from './spec.ts';
 
 /** What a master hears. A death comes with the moment (monotonic ms, in `exit.at`) and the chance for its jitter. */
@@ -59,6 +59,8 @@ export interface SupervisorEnd {
 	why: 'asked' | 'exhausted' | 'startFailed' | 'autoShutdown' | 'killed';
 	/** What its own supervisor judges. */
 	reason: ExitReason;
+	/** The child because of which it ended, if there is one. */
+	child?: string;
 	/** One sentence for people. */
 	message: string;
 }
@@ -240,7 +242,7 @@ export const masterMachine = setup({
 			giveUp: assign(({ context, event }) => {
 				const about = deathOf(context, event);
 				// The window begins anew for when somebody asks for it again.
-				return about === null ? {} : withChild(context, about.child.id, { standing: 'gaveUp', log: [], failures: 0 });
+				return about === null ? {} : withChild(context, about.child.id, { standing: 'gaveUp', log: noRestarts, failures: 0 });
 			}),
 			planRestart: enqueueingRestart(({ context, event, enqueue }, { slow }) => {
 				const about = deathOf(context, event);
@@ -299,6 +301,7 @@ export const masterMachine = setup({
 							end: {
 								why: 'autoShutdown' as const,
 								reason: 'shutdown' as const,
+								child: about.child.id,
 								message: `${describe(pathOf(context, about.child.id), about.death.exit)}, and it is significant`,
 							},
 						};
@@ -311,6 +314,7 @@ export const masterMachine = setup({
 							end: {
 								why: 'startFailed' as const,
 								reason: 'startFailed' as const,
+								child: about.child.id,
 								message: describe(pathOf(context, about.child.id), about.death.exit),
 							},
 						};
@@ -323,6 +327,7 @@ export const masterMachine = setup({
 							end: {
 								why: 'exhausted' as const,
 								reason: 'shutdown' as const,
+								child: about.child.id,
 								message: exhaustion(context, about.child, about.death.exit),
 							},
 						};
@@ -371,7 +376,7 @@ export const masterMachine = setup({
 			children: new Map(
 				input.spec.children.map(({ id, restart }) => [id, { ...unborn, id, rule: restart, incarnation: input.incarnations?.get(id) ?? 0 }]),
 			),
-			log: [],
+			log: noRestarts,
 			operations: [],
 			nextOperation: 1,
 			autoShutdown: input.spec.autoShutdown,
@@ -429,9 +434,9 @@ export const masterMachine = setup({
 					guard: 'shutsDown',
 					target: '.draining',
 					actions: [
-						'retire',
 						{ type: 'reportEnd', params: ({ event }) => ({ id: (event as Death).id, exit: (event as Death).exit }) },
 						'recordAutoShutdown',
+						'retire',
 					],
 				},
 				{
@@ -529,7 +534,7 @@ const empty: SupervisorSpec = {
 /** What an exceeded intensity means for this death; null if it is not exceeded. */
 function exhausted(context: MasterContext, event: MasterEvent) {
 	const about = deathOf(context, event);
-	if (about === null || !countRestart(context, about.child, about.death.exit.at).exceeded) return null;
+	if (about === null || !isExhausted(context, about.child, about.death.exit.at)) return null;
 	return about.child.rule.whenExhausted;
 }
 

@@ -8,7 +8,7 @@
  * Operations whose ranges overlap run one after the other, as they arrived; the others run side by side, so that a
  * child that takes long to start holds up nobody else's restart. A waiting operation holds nothing.
  */
-import { affected, backoffMs, countFailures, intensityExceeded, logRestart, type RestartLog } from './restart.ts';
+import { affected, backoffMs, countFailures, intensityExceeded, logRestart, noRestarts, type RestartLog } from './restart.ts';
 import type { AutoShutdown, Exit, Intensity, RestartRule, StopMode, Strategy } from './spec.ts';
 
 /** What a supervisor knows of one child. */
@@ -39,7 +39,7 @@ export const unborn: Omit<Child, 'id' | 'rule'> = {
 	standing: null,
 	failures: 0,
 	restarts: 0,
-	log: [],
+	log: noRestarts,
 	readyAt: null,
 	lastExit: null,
 	added: false,
@@ -55,7 +55,10 @@ export interface Operation {
 	phase: 'queued' | 'stopping' | 'waiting' | 'starting';
 	/** What it has launched so far. */
 	launched: string[];
-	/** Between stop and start. null: none; 0: at once, but behind what already waits. */
+	/**
+	 * Between stop and start. null: none. 0: the retry of a start that failed, which goes behind what already waits, and only
+	 * then stops what is left of the attempt (OTP mails it to itself).
+	 */
 	delayMs: number | null;
 	mode: StopMode;
 	/** The child whose death it answers: the one that is "restarting" while it waits. */
@@ -172,34 +175,29 @@ export function operationOn(state: Supervision, id: string): Operation | undefin
 /** Adds an operation behind the others. One that only waits, and for nothing but what the new one covers, is absorbed. */
 export function plan(state: Supervision, operation: Omit<Operation, 'id' | 'phase' | 'launched'>): { state: Supervision; asks: Ask[] } {
 	const absorbed = state.operations.filter((other) => other.phase === 'waiting' && other.scope.every((id) => operation.scope.includes(id)));
-	const added: Operation = { ...operation, id: state.nextOperation, phase: 'queued', launched: [] };
+	const mailed = operation.delayMs === 0;
+	const added: Operation = { ...operation, id: state.nextOperation, phase: mailed ? 'waiting' : 'queued', launched: [] };
 	return {
 		state: {
 			...state,
 			nextOperation: state.nextOperation + 1,
 			operations: [...state.operations.filter((other) => !absorbed.includes(other)), added],
 		},
-		asks: absorbed.flatMap(({ id, request }): Ask[] => [
-			{ do: 'unschedule', operation: id },
-			...(request === null ? [] : [refuse(request, 'failed', 'overtaken by another operation')]),
-		]),
+		asks: [
+			...absorbed.flatMap(({ id, request }): Ask[] => [
+				{ do: 'unschedule', operation: id },
+				...(request === null ? [] : [refuse(request, 'failed', 'overtaken by another operation')]),
+			]),
+			...(mailed ? [{ do: 'schedule' as const, operation: added.id, delayMs: 0 }] : []),
+		],
 	};
 }
 
-/** The windows in which a restart of `child` counts, with this one in them; and whether one of them is exceeded. */
-export function countRestart(
-	state: Supervision,
-	child: Child,
-	now: number,
-): { supervisor: RestartLog; own: RestartLog; exceeded: boolean } {
-	const { rule } = child;
-	const own = rule.intensity === null ? child.log : logRestart(child.log, now, rule.intensity);
+/** Whether a restart of `child` would be one too many, in its own window or in that of its supervisor. */
+export function isExhausted(state: Supervision, { rule, log }: Child, now: number): boolean {
 	// A child that does not escalate must not use up the budget of its siblings.
-	const supervisor = rule.whenExhausted === 'escalate' ? logRestart(state.log, now, state.intensity) : state.log;
-	const exceeded =
-		(rule.whenExhausted === 'escalate' && intensityExceeded(supervisor, state.intensity)) ||
-		(rule.intensity !== null && intensityExceeded(own, rule.intensity));
-	return { supervisor, own, exceeded };
+	const inCommon = rule.whenExhausted === 'escalate' && intensityExceeded(state.log, now, state.intensity);
+	return inCommon || (rule.intensity !== null && intensityExceeded(log, now, rule.intensity));
 }
 
 /** Plans what follows a death that calls for a restart. `slow`: exhausted, but tried on at the slowest backoff. */
@@ -209,7 +207,9 @@ export function planRestart(
 	slow: boolean,
 ): { state: Supervision; asks: Ask[]; delayMs: number } {
 	const child = state.children.get(id) as Child;
-	const { supervisor, own } = countRestart(state, child, exit.at);
+	const { rule } = child;
+	const own = rule.intensity === null ? child.log : logRestart(child.log, exit.at, rule.intensity);
+	const supervisor = rule.whenExhausted === 'escalate' ? logRestart(state.log, exit.at, state.intensity) : state.log;
 	const failures = countFailures(child.failures, child.readyAt, exit.at, child.rule.backoff);
 	const delayMs = slow ? child.rule.backoff.toMs : backoffMs(child.rule.backoff, failures, chance);
 	const failed = operationOn(state, id);
@@ -228,7 +228,6 @@ export function planRestart(
 		kind: 'restart',
 		strategy,
 		scope,
-		// Also a retry without a delay goes behind what already waits: OTP mails it to itself.
 		delayMs: delayMs > 0 || partOf !== undefined ? delayMs : null,
 		mode: 'drain',
 		about: id,

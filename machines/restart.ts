@@ -29,17 +29,41 @@ export function affected(strategy: Strategy, ids: readonly string[], failed: str
 	}
 }
 
-/** The times of the restarts that still count, oldest first; never more than `restarts + 1`. */
-export type RestartLog = readonly number[];
-
-/** The log with a restart at `now`, and without those that left the window. Both ends count, as in OTP. */
-export function logRestart(log: RestartLog, now: number, { restarts, withinMs }: Intensity): RestartLog {
-	return [...log.filter((at) => now - at <= withinMs), now].slice(-(restarts + 1));
+/**
+ * The times of the restarts that still count, oldest first: `stamps` from `from` to before `to`. A log and those made of it
+ * share their list, and each sees its own part: so a restart costs the same however many a window holds (OTP 25 walks all).
+ */
+export interface RestartLog {
+	readonly stamps: number[];
+	readonly from: number;
+	readonly to: number;
 }
 
-/** Whether a log that holds the present restart has one too many. */
-export function intensityExceeded(log: RestartLog, { restarts }: Intensity): boolean {
-	return log.length > restarts;
+export const noRestarts: RestartLog = { stamps: [], from: 0, to: 0 };
+
+/** Where the restarts begin that still count at `now`. Both ends count, as in OTP. */
+function firstWithin({ stamps, from, to }: RestartLog, now: number, { withinMs }: Intensity): number {
+	let first = from;
+	while (first < to && now - (stamps[first] as number) > withinMs) first += 1;
+	return first;
+}
+
+/** Whether one more restart, at `now`, would be one too many. */
+export function intensityExceeded(log: RestartLog, now: number, intensity: Intensity): boolean {
+	return log.to - firstWithin(log, now, intensity) >= intensity.restarts;
+}
+
+/** The log with a restart at `now`, and without those that left the window; never more than `restarts + 1`. */
+export function logRestart(log: RestartLog, now: number, intensity: Intensity): RestartLog {
+	const { stamps, to } = log;
+	const from = Math.max(firstWithin(log, now, intensity), to - intensity.restarts);
+	// Nobody sees beyond what is theirs; but a list of which most has left the window is begun anew.
+	if (to > 0 && stamps.length === to && from < 64 + to / 2) {
+		stamps.push(now);
+		return { stamps, from, to: to + 1 };
+	}
+	const kept = [...stamps.slice(from, to), now];
+	return { stamps: kept, from: 0, to: kept.length };
 }
 
 /**

@@ -174,7 +174,15 @@ export const workerMachine = setup({
 	.createMachine({
 		id: 'worker',
 		context: ({ input = unnamed }) => ({
-			...input,
+			workerId: input.workerId,
+			path: input.path,
+			incarnation: input.incarnation,
+			heartbeat: input.heartbeat,
+			live: input.live,
+			readyTimeoutMs: input.readyTimeoutMs,
+			stop: input.stop,
+			okCodes: input.okCodes,
+			adopted: input.adopted,
 			pid: input.adopted?.pid ?? null,
 			startTicks: input.adopted?.startTicks ?? null,
 			doom: null,

@@ -9,6 +9,7 @@ import {
 	intensityExceeded,
 	logRestart,
 	mayRestart,
+	noRestarts,
 	type RestartLog,
 } from '../machines/restart.ts';
 import type { ExitReason, RestartType, Strategy } from '../machines/spec.ts';
@@ -47,20 +48,26 @@ test('affected: holds the failed, keeps the order, and nobody before the failed 
 });
 
 test('intensity: exceeded exactly when more restarts than allowed lie within the window, both ends counted', () => {
-	const stamps = fc.array(fc.nat(50), { minLength: 1, maxLength: 40 });
+	const stamps = fc.array(fc.nat(50), { minLength: 1, maxLength: 300 });
 	fc.assert(
 		fc.property(stamps, fc.nat(5), fc.integer({ min: 1, max: 200 }), (gaps, restarts, withinMs) => {
-			let log: RestartLog = [];
+			let log: RestartLog = noRestarts;
+			let earlier: Array<[RestartLog, number[]]> = [];
+			const seen = ({ stamps, from, to }: RestartLog) => stamps.slice(from, to);
 			const all: number[] = [];
 			let now = 0;
 			for (const gap of gaps) {
 				now += gap;
 				all.push(now);
+				const within = all.filter((at) => now - at <= withinMs);
+				assert.is(intensityExceeded(log, now, { restarts, withinMs }), within.length > restarts);
 				log = logRestart(log, now, { restarts, withinMs });
-				const within = all.filter((at) => now - at <= withinMs).length;
-				assert.is(intensityExceeded(log, { restarts, withinMs }), within > restarts);
-				assert.ok(log.length <= restarts + 1);
+				assert.equal(seen(log), within.slice(-(restarts + 1)));
+				earlier = [...earlier, [log, seen(log)]];
 			}
+			// What was known before stays as it was, also where two go on from the same.
+			for (const [before] of earlier) logRestart(before, now, { restarts, withinMs });
+			for (const [before, stamps] of earlier) assert.equal(seen(before), stamps);
 		}),
 	);
 });

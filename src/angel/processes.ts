@@ -100,9 +100,12 @@ export class Processes {
 			// The group is ours as long as one of it lives; a grandchild does not survive its worker.
 			killGroup(pid, 'SIGKILL');
 			this.#held.delete(workerId);
-			this.#inventory.remove(workerId);
-			this.#lookForStraysOf(workerId);
 			this.#tell({ workerId, what: 'exited', code, signal });
+			// Behind the news: whoever reads of the dead in the inventory sees that they are dead.
+			setImmediate(() => {
+				this.#inventory.remove(workerId);
+				this.#lookForStraysOf(workerId);
+			});
 		});
 		this.#tell({ workerId, what: 'spawned', ...identity });
 	}

@@ -128,7 +128,10 @@ export function killGroup(pid: number, signal: NodeJS.Signals): boolean {
 }
 
 function send(target: number, signal: NodeJS.Signals): boolean {
+	const { stackTraceLimit } = Error;
 	try {
+		// That nobody is there is the rule after a death, and a trace of the stack would cost more than all else on the way.
+		Error.stackTraceLimit = 0;
 		return process.kill(target, signal);
 	} catch (error) {
 		const { code } = error as NodeJS.ErrnoException;
@@ -136,5 +139,7 @@ function send(target: number, signal: NodeJS.Signals): boolean {
 		// What we may not signal (a program that changed its user) is there, and stays.
 		if (code === 'EPERM') return true;
 		throw error;
+	} finally {
+		Error.stackTraceLimit = stackTraceLimit;
 	}
 }

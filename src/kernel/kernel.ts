@@ -1,5 +1,7 @@
 /**
- * The kernel steps machines: one mailbox, timers as data, effects carried out after each step.
+ * The kernel steps machines: one mailbox, timers as data, effects carried out after each step. What follows from an event
+ * comes before whatever else waits, as if each event were the only one: a child that starts at once is up before its
+ * supervisor looks at the next death, as in OTP, where a start is a call.
  * The machines only say what is to be done; who starts a kernel says, by name, how it is done.
  */
 import {
@@ -35,6 +37,8 @@ export interface KernelOptions {
 	clock: Clock;
 	/** Told of every step. */
 	watch?: (step: Step) => void;
+	/** Told of every machine whose state has another name now. */
+	changed?: (id: string, at: number) => void;
 	/** XState's own inspection protocol, for the ecosystem's inspectors. */
 	inspect?: (event: InspectionEvent) => void;
 	/** Told of what should not happen: an effect or a step that threw. */
@@ -48,8 +52,11 @@ export interface KernelOptions {
 interface Cell {
 	machine: AnyStateMachine;
 	snapshot: AnyMachineSnapshot;
+	/** Its state as one word. */
+	name: string;
 	effects: Record<string, (params: unknown, id: string) => void>;
-	timers: Map<string, Timer>;
+	/** null: none runs. There may be very many cells. */
+	timers: Map<string, Timer> | null;
 }
 
 interface Letter {
@@ -63,6 +70,8 @@ interface Asked {
 	type: string;
 	params: unknown;
 }
+
+const nothing: readonly Asked[] = [];
 
 /** A state as one word: `running.healthy`, and `a+b` for what is parallel. */
 export function stateName(value: unknown): string {
@@ -80,9 +89,12 @@ export class Kernel {
 	readonly #options: KernelOptions;
 	readonly #cells = new Map<string, Cell>();
 	readonly #timers = new Timers();
-	/** Read from `#next` on; cut when it has been read to the end, so that a long chain costs no shifting. */
+	/** What comes from outside, read from `#next` on; cut when it has been read to the end, so that a long chain costs no shifting. */
 	#mailbox: Letter[] = [];
 	#next = 0;
+	/** What follows from the event in hand: the last is the next. And what the present step has sent, in its order. */
+	readonly #following: Letter[] = [];
+	readonly #sent: Letter[] = [];
 	#stepping = false;
 	#yielded = false;
 	#alarmAt = Number.POSITIVE_INFINITY;
@@ -132,7 +144,7 @@ export class Kernel {
 	/** The state of a machine as one word, or null if there is none of that id. */
 	state(id: string): string | null {
 		const cell = this.#cells.get(id);
-		return cell === undefined ? null : stateName(cell.snapshot.value);
+		return cell === undefined ? null : cell.name;
 	}
 
 	ids(): IterableIterator<string> {
@@ -147,7 +159,7 @@ export class Kernel {
 	remove(id: string): void {
 		const cell = this.#cells.get(id);
 		if (cell === undefined) return;
-		for (const timer of cell.timers.values()) this.#timers.cancel(timer);
+		this.#cancelTimers(cell);
 		this.#cells.delete(id);
 	}
 
@@ -156,19 +168,24 @@ export class Kernel {
 		for (const id of [...this.#cells.keys()]) this.remove(id);
 		this.#mailbox = [];
 		this.#next = 0;
+		this.#following.length = 0;
+		this.#sent.length = 0;
 		this.clock.clearAlarm();
 	}
 
 	#post(letter: Letter): void {
+		if (this.#stepping) return void this.#sent.push(letter);
 		this.#mailbox.push(letter);
-		if (!this.#stepping && !this.#yielded) this.#work();
+		if (!this.#yielded) this.#work();
 	}
 
 	#work(): void {
 		this.#stepping = true;
 		const burst = this.#options.burst ?? 2_000;
 		try {
-			for (let steps = 0; this.#next < this.#mailbox.length; steps++) {
+			for (let steps = 0; ; steps++) {
+				for (let letter = this.#sent.pop(); letter !== undefined; letter = this.#sent.pop()) this.#following.push(letter);
+				if (this.#following.length === 0 && this.#next === this.#mailbox.length) return;
 				if (steps >= burst) {
 					this.#yielded = true;
 					this.clock.yield(() => {
@@ -177,12 +194,7 @@ export class Kernel {
 					});
 					return;
 				}
-				const letter = this.#mailbox[this.#next++] as Letter;
-				if (this.#next === this.#mailbox.length) {
-					this.#mailbox = [];
-					this.#next = 0;
-				}
-				this.#step(letter);
+				this.#step(this.#following.pop() ?? this.#taken());
 			}
 		} finally {
 			this.#stepping = false;
@@ -190,10 +202,19 @@ export class Kernel {
 		}
 	}
 
+	#taken(): Letter {
+		const letter = this.#mailbox[this.#next++] as Letter;
+		if (this.#next === this.#mailbox.length) {
+			this.#mailbox = [];
+			this.#next = 0;
+		}
+		return letter;
+	}
+
 	#step({ to: id, event, birth }: Letter): void {
 		const cell = this.#cells.get(id);
 		if (birth === null && (cell === undefined || cell.snapshot.status !== 'active')) {
-			this.#tell(id, event, cell === undefined ? '' : stateName(cell.snapshot.value), null, []);
+			this.#tell(id, event, cell?.name ?? '', cell?.name ?? '', null, nothing);
 			return;
 		}
 		const before = cell?.snapshot;
@@ -214,19 +235,27 @@ export class Kernel {
 		const stepped: Cell =
 			cell !== undefined && birth === null
 				? cell
-				: { machine: snapshot.machine, snapshot, effects: (birth as NonNullable<Letter['birth']>).effects, timers: new Map() };
+				: { machine: snapshot.machine, snapshot, name: '', effects: (birth as NonNullable<Letter['birth']>).effects, timers: null };
+		const from = birth === null ? stepped.name : (cell?.name ?? '');
+		// What did not move has the same value, if not the same object.
+		if (snapshot.value !== before?.value) stepped.name = stateName(snapshot.value);
 		stepped.snapshot = snapshot;
 		if (birth !== null) {
 			this.remove(id);
 			this.#cells.set(id, stepped);
 			this.#inspect({ type: '@xstate.actor' }, id);
 		}
-		this.#tell(id, event, before === undefined ? '' : stateName(before.value), snapshot === before ? before : snapshot, asked);
+		if (from !== stepped.name) this.#options.changed?.(id, this.clock.now());
+		this.#tell(id, event, from, stepped.name, snapshot, asked);
 		for (const action of asked) this.#carryOut(id, stepped, action);
 		if (snapshot.status !== 'active') {
-			for (const timer of stepped.timers.values()) this.#timers.cancel(timer);
-			stepped.timers.clear();
+			this.#cancelTimers(stepped);
 		}
+	}
+
+	#cancelTimers(cell: Cell): void {
+		if (cell.timers !== null) for (const timer of cell.timers.values()) this.#timers.cancel(timer);
+		cell.timers = null;
 	}
 
 	#carryOut(id: string, cell: Cell, { type, params }: Asked): void {
@@ -249,17 +278,21 @@ export class Kernel {
 		// Stands for no limit: an alarm for it would keep the process alive, and each of very many children has one.
 		if (delay >= NEVER_MS) return;
 		const name = given ?? event.type;
-		const earlier = cell.timers.get(name);
+		const earlier = cell.timers?.get(name);
 		if (earlier !== undefined) this.#timers.cancel(earlier);
+		// Whoever says never means it, and need not be kept in mind for it.
+		if (delay >= NEVER_MS) return void cell.timers?.delete(name);
+		cell.timers ??= new Map();
 		cell.timers.set(name, this.#timers.add(this.clock.now() + delay, id, name, event));
 	}
 
 	#cancelTimer(cell: Cell, params: unknown): void {
 		const name = typeof params === 'string' ? params : (params as { sendId: string }).sendId;
-		const timer = cell.timers.get(name);
+		const timer = cell.timers?.get(name);
 		if (timer === undefined) return;
 		this.#timers.cancel(timer);
-		cell.timers.delete(name);
+		cell.timers?.delete(name);
+		if (cell.timers?.size === 0) cell.timers = null;
 	}
 
 	#setAlarm(): void {
@@ -277,22 +310,22 @@ export class Kernel {
 		if (lateMs > PAUSED_MS) this.#options.paused?.(lateMs);
 		const now = this.clock.now();
 		for (let timer = this.#timers.take(now); timer !== null; timer = this.#timers.take(now)) {
-			const timers = this.#cells.get(timer.owner)?.timers;
-			if (timers?.get(timer.name) === timer) timers.delete(timer.name);
+			const owner = this.#cells.get(timer.owner);
+			if (owner?.timers?.get(timer.name) === timer) owner.timers.delete(timer.name);
+			if (owner?.timers?.size === 0) owner.timers = null;
 			this.#post({ to: timer.owner, event: timer.event, birth: null });
 			if (this.#yielded) break;
 		}
 		this.#setAlarm();
 	}
 
-	#tell(id: string, event: AnyEventObject, from: string, snapshot: AnyMachineSnapshot | null, asked: readonly Asked[]): void {
+	#tell(id: string, event: AnyEventObject, from: string, to: string, snapshot: AnyMachineSnapshot | null, asked: readonly Asked[]): void {
 		if (this.#options.inspect !== undefined) {
 			this.#inspect({ type: '@xstate.event', event, sourceRef: undefined }, id);
 			if (snapshot !== null) this.#inspect({ type: '@xstate.snapshot', event, snapshot }, id);
 			for (const { type, params } of asked) this.#inspect({ type: '@xstate.action', action: { type, params } }, id);
 		}
 		if (this.#options.watch === undefined) return;
-		const to = snapshot === null ? from : stateName(snapshot.value);
 		const effects = asked.filter(({ type }) => !type.startsWith('xstate.')).map(({ type }) => type);
 		this.#options.watch({
 			at: this.clock.now(),

@@ -39,8 +39,8 @@ interface Held {
 	run: Run;
 	/** `gone`: stopped before the angel was asked. */
 	phase: 'preparing' | 'ordered' | 'gone';
-	/** What ends its watches. */
-	over: AbortController;
+	/** What ends its watches; null while nobody watches. */
+	over: AbortController | null;
 	around: Surroundings;
 	logFrom: number;
 	/** What the output file held at the last look, how many ticks to let pass until the next, and how many have. */
@@ -57,6 +57,8 @@ export class ProcessHost implements Host {
 	readonly #rotating = new Set<string>();
 	readonly #unrotatable = new Set<string>();
 	readonly #intervals: NodeJS.Timeout[];
+	/** A copy: each look at the real one is a call into the operating system's. */
+	readonly #environment = { ...process.env };
 
 	constructor(options: ProcessHostOptions) {
 		this.#options = options;
@@ -66,7 +68,7 @@ export class ProcessHost implements Host {
 
 	close(): void {
 		for (const interval of this.#intervals) clearInterval(interval);
-		for (const { over } of this.#held.values()) over.abort();
+		for (const { over } of this.#held.values()) over?.abort();
 	}
 
 	/** What the angel says. */
@@ -91,7 +93,7 @@ export class ProcessHost implements Host {
 		const held: Held = {
 			run,
 			phase: 'preparing',
-			over: new AbortController(),
+			over: null,
 			around: { env: {}, cwd: this.#folderOf(spec) },
 			logFrom: 0,
 			look: { size: -1, every: 1, passed: 0 },
@@ -114,16 +116,17 @@ export class ProcessHost implements Host {
 		if (held === undefined || run.spec === null) return;
 		const { ready } = run.spec;
 		const say = () => this.#options.tell(run.workerId, { type: 'process.ready' });
-		const { signal } = held.over;
 		switch (ready.kind) {
 			case 'spawned':
 				return say();
 			case 'signal':
 				return;
-			case 'after':
+			case 'after': {
+				const signal = this.#overOf(held);
 				return void pause(ready.afterMs, signal).then(() => signal.aborted || say());
+			}
 			case 'probe':
-				return void untilPassed(ready.probe, ready.everyMs, held.around, signal).then((passed) => passed && say());
+				return void untilPassed(ready.probe, ready.everyMs, held.around, this.#overOf(held)).then((passed) => passed && say());
 			case 'output':
 				return void this.#untilPrinted(held, patternOf(ready) as RegExp).then((printed) => printed && say());
 		}
@@ -134,7 +137,7 @@ export class ProcessHost implements Host {
 		const live: LiveSpec | null = run.spec?.live ?? null;
 		if (held === undefined || live === null) return;
 		const { tell } = this.#options;
-		void keepProbing(live, held.around, held.over.signal, (result) =>
+		void keepProbing(live, held.around, this.#overOf(held), (result) =>
 			tell(run.workerId, result.ok ? { type: 'probe.passed' } : { type: 'probe.failed', why: result.why }),
 		);
 	}
@@ -154,9 +157,14 @@ export class ProcessHost implements Host {
 	}
 
 	forget(run: Run): void {
-		this.#held.get(run.workerId)?.over.abort();
+		this.#held.get(run.workerId)?.over?.abort();
 		this.#held.delete(run.workerId);
 		this.#options.workers.forget(run.workerId);
+	}
+
+	#overOf(held: Held): AbortSignal {
+		held.over ??= new AbortController();
+		return held.over.signal;
 	}
 
 	#signal(run: Run, signal: 'SIGTERM' | 'SIGKILL'): void {
@@ -190,15 +198,17 @@ export class ProcessHost implements Host {
 			own.LISTEN_FDS = String(listen.length);
 			own.LISTEN_FDNAMES = listen.map(({ name }) => name).join(':');
 		}
-		const env = await childEnvironment(spec, base, process.env, own);
-		// A probe is not the worker: it may neither speak in its name nor take its sockets for its own.
-		const { CHOIR_TOKEN: _token, LISTEN_FDS: _sockets, LISTEN_FDNAMES: _names, ...lookers } = env;
-		around.env = lookers;
+		const env = await childEnvironment(spec, base, this.#environment, own);
+		if (spec.ready.kind === 'probe' || spec.live !== null) {
+			// A probe is not the worker: it may neither speak in its name nor take its sockets for its own.
+			const { CHOIR_TOKEN: _token, LISTEN_FDS: _sockets, LISTEN_FDNAMES: _names, ...lookers } = env;
+			around.env = lookers;
+		}
 		const { file, args } = spec.kind === 'node' ? await this.#nodeCommand(spec) : commandOf(spec.run, listen.length > 0);
 		workers.expect(run.workerId, token, spec.ready.kind === 'signal');
 		const output = logFile(dir, run.path);
 		if (this.#unrotatable.delete(output)) await rotateClosed(output, spec.logs.keep);
-		held.logFrom = fs.statSync(output, { throwIfNoEntry: false })?.size ?? 0;
+		if (spec.ready.kind === 'output') held.logFrom = fs.statSync(output, { throwIfNoEntry: false })?.size ?? 0;
 		const { workerId, path: childPath, incarnation, stop } = run;
 		return { workerId, path: childPath, incarnation, file, args, cwd: around.cwd, env, listen: spec.listen, stop };
 	}
@@ -211,13 +221,14 @@ export class ProcessHost implements Host {
 		return { file: process.execPath, args: [...options, '--enable-source-maps', built.file, ...args] };
 	}
 
-	async #untilPrinted({ run, over, logFrom }: Held, pattern: RegExp): Promise<boolean> {
-		const follower = new Follower(logFile(this.#options.dir, run.path), { from: logFrom });
+	async #untilPrinted(held: Held, pattern: RegExp): Promise<boolean> {
+		const signal = this.#overOf(held);
+		const follower = new Follower(logFile(this.#options.dir, held.run.path), { from: held.logFrom });
 		try {
-			while (!over.signal.aborted) {
+			while (!signal.aborted) {
 				const { lines, more } = await follower.next();
 				if (lines.some((line) => pattern.test(line))) return true;
-				if (!more) await pause(OUTPUT_MS, over.signal);
+				if (!more) await pause(OUTPUT_MS, signal);
 			}
 			return false;
 		} finally {

@@ -94,9 +94,15 @@ export class RequestError extends Error {
 interface Pending {
 	supervisor: string;
 	resolve: (answer: Answer) => void;
+	about: About;
+}
+
+interface About {
 	/** Of a child that is to be added. */
-	spec: ChildSpec | null;
-	input: unknown;
+	spec?: ChildSpec;
+	input?: unknown;
+	/** Called when it is answered, in the same turn. */
+	taken?: () => void;
 }
 
 type SupervisingSpec = SupervisorSpec | DynamicSpec;
@@ -132,13 +138,11 @@ export class Tree {
 		this.#workerEffects = this.#makeWorkerEffects();
 		this.kernel = new Kernel({
 			clock: options.clock,
-			watch: (step) => {
-				if (step.from !== step.to) {
-					const path = pathOf(step.id);
-					if (this.#specs.has(path)) this.#changes.set(path, step.at);
-				}
-				options.watch?.(step);
+			changed: (machine, at) => {
+				const path = pathOf(machine);
+				if (this.#specs.has(path)) this.#changes.set(path, at);
 			},
+			...(options.watch === undefined ? {} : { watch: options.watch }),
 			...(options.inspect === undefined ? {} : { inspect: options.inspect }),
 			fault: (id, what, error) => {
 				const message = error instanceof Error ? error.message : String(error);
@@ -204,7 +208,7 @@ export class Tree {
 	/** Stops a child and starts it again, by request: costs nothing of any budget. */
 	async restart(path: string): Promise<Outcome> {
 		const [above, id] = splitPath(path);
-		const answer = await this.#request(above, null, undefined, (request) => ({ type: 'restart', id, request }));
+		const answer = await this.#request(above, {}, (request) => ({ type: 'restart', id, request }));
 		return answer.ok ? { ok: true, message: '' } : { ok: false, message: answer.message };
 	}
 
@@ -221,7 +225,7 @@ export class Tree {
 		const spec = resolveChild(child, above);
 		const { id, path, restart: rule } = spec;
 		const incarnation = this.#incarnations.get(path) ?? 0;
-		const started = await this.#ask(supervisor, { do: 'startChild', id, rule, incarnation }, spec);
+		const started = await this.#ask(supervisor, { do: 'startChild', id, rule, incarnation }, { spec });
 		return { path, incarnation: started };
 	}
 
@@ -244,10 +248,22 @@ export class Tree {
 	/** The children of a supervisor, in start order, once nothing is going on among them. */
 	async whichChildren(supervisor: string): Promise<Listed[]> {
 		const lists = this.#partitions(supervisor).map(async (path) => {
-			await this.#ask(path, { do: 'look' });
-			return listOf(this.#known, this.#supervisor(path));
+			const spec = this.#supervisor(path);
+			let listed: Listed[] = [];
+			// As it is when its turn has come, not when the promise is.
+			await this.#ask(path, { do: 'look' }, { taken: () => (listed = listOf(this.#known, spec)) });
+			return listed;
 		});
 		return (await Promise.all(lists)).flat();
+	}
+
+	/** The declaration of a child, with its defaults (OTP's `get_childspec`). Throws a `RequestError` if there is none. */
+	childSpec(supervisor: string, id: string): ChildSpec {
+		const above = this.#supervisor(supervisor);
+		const known = above.kind !== 'dynamic' || listOf(this.#known, above).some((child) => child.id === id);
+		const spec = known ? this.#specOf(joinPath(supervisor, id)) : undefined;
+		if (spec === undefined) throw new RequestError('not_found', `there is no child '${id}'`);
+		return spec;
 	}
 
 	async countChildren(supervisor: string): Promise<Counts> {
@@ -313,22 +329,22 @@ export class Tree {
 		const id = given ?? `${first.template.declaredId}-${this.#nextMember++}`;
 		if (!ID.test(id)) throw new RequestError('failed', `expected an id of lower-case letters, digits, - and _, got '${id.slice(0, 60)}'`);
 		const above = this.#partition(supervisor, id);
-		const incarnation = await this.#ask(above, { do: 'startChild', id, rule: first.template.restart, incarnation: 0 }, null, input);
+		const incarnation = await this.#ask(above, { do: 'startChild', id, rule: first.template.restart, incarnation: 0 }, { input });
 		return { path: joinPath(above, id), incarnation };
 	}
 
-	async #ask(supervisor: string, what: Omitted<Asked>, spec: ChildSpec | null = null, input?: unknown): Promise<number | null> {
+	async #ask(supervisor: string, what: Omitted<Asked>, about: About = {}): Promise<number | null> {
 		this.#supervisor(supervisor);
-		const answer = await this.#request(supervisor, spec, input, (request) => ({ type: 'request', asked: { ...what, request } as Asked }));
+		const answer = await this.#request(supervisor, about, (request) => ({ type: 'request', asked: { ...what, request } as Asked }));
 		if (!answer.ok) throw new RequestError(answer.code, answer.message);
 		return answer.incarnation;
 	}
 
-	#request(supervisor: string, spec: ChildSpec | null, input: unknown, event: (request: string) => { type: string }): Promise<Answer> {
+	#request(supervisor: string, about: About, event: (request: string) => { type: string }): Promise<Answer> {
 		return new Promise((resolve) => {
 			if (this.kernel.snapshot(supervisorId(supervisor))?.status !== 'active') return resolve(this.#notRunning(supervisor));
 			const request = String(this.#nextRequest++);
-			this.#requests.set(request, { supervisor, resolve, spec, input });
+			this.#requests.set(request, { supervisor, resolve, about });
 			this.kernel.send(supervisorId(supervisor), event(request));
 		});
 	}
@@ -388,16 +404,18 @@ export class Tree {
 				else this.kernel.send(runId(childPath(id), incarnation), { type: 'drain', mode });
 			},
 			answer: ({ request, answer }) => {
-				this.#requests.get(request)?.resolve(answer);
+				const pending = this.#requests.get(request);
 				this.#requests.delete(request);
+				pending?.about.taken?.();
+				pending?.resolve(answer);
 			},
 			addChild: ({ id, request }) => {
-				const pending = this.#requests.get(request);
-				if (pending?.spec != null) {
-					this.#specs.set(childPath(id), pending.spec);
-					if (pending.spec.kind === 'supervisor') this.#learn(pending.spec);
+				const { spec: added, input } = this.#requests.get(request)?.about ?? {};
+				if (added !== undefined) {
+					this.#specs.set(childPath(id), added);
+					if (added.kind === 'supervisor') this.#learn(added);
 				}
-				if (pending?.input !== undefined) this.#inputs.set(childPath(id), pending.input);
+				if (input !== undefined) this.#inputs.set(childPath(id), input);
 			},
 			forgetChild: ({ id }) => {
 				if (spec.kind === 'dynamic') this.#forgetMember(childPath(id));
