@@ -275,8 +275,6 @@ export class Kernel {
 	#setTimer(id: string, cell: Cell, { id: given, delay, event }: { id?: string; delay?: number; event: AnyEventObject }): void {
 		// Raised without a delay: XState has already taken it in the same step.
 		if (delay === undefined) return;
-		// Stands for no limit: an alarm for it would keep the process alive, and each of very many children has one.
-		if (delay >= NEVER_MS) return;
 		const name = given ?? event.type;
 		const earlier = cell.timers?.get(name);
 		if (earlier !== undefined) this.#timers.cancel(earlier);
