@@ -48,6 +48,8 @@ export class Incarnation implements Owner {
 	#phase: 'starting' | 'alive' | 'ended' = 'starting';
 	#actor: AnyActor | null = null;
 	#stopping = false;
+	/** An error after its end has been told: one is enough, a timer that it left may throw for ever. */
+	#noted = false;
 	#failure: { error: unknown } | null = null;
 	/** Only where a restart goes on from a snapshot. */
 	readonly #resumption: Resumption | null;
@@ -145,6 +147,8 @@ export class Incarnation implements Owner {
 	/** An error in what it has started, which nobody has caught. */
 	blame(error: unknown): void {
 		if (this.#phase === 'ended') {
+			if (this.#noted) return;
+			this.#noted = true;
 			this.#news('warn', 'actor.late', `it had ended when something that it left threw: ${messageOf(error)}`, error);
 		} else {
 			this.#crash(error);

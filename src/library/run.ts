@@ -154,7 +154,6 @@ class Local implements Running<TreeDeclaration> {
 	async #close(): Promise<void> {
 		if (this.#stopTimer !== null) clearTimeout(this.#stopTimer);
 		this.#actors.close();
-		this.#running.kernel.close();
 		await this.#processes?.close();
 		this.#feed.end();
 	}
