@@ -17,7 +17,6 @@ import { EventLog } from '../logs/events.ts';
 import { resolveSpec } from '../spec/check.ts';
 import { loadSpec } from '../spec/load.ts';
 import { ProcessHost } from './processes.ts';
-import { rehearse } from './rehearsal.ts';
 import { StatusReader } from './status.ts';
 import { Tree } from './tree.ts';
 import { Workers } from './workers.ts';
@@ -134,10 +133,7 @@ function startWhenLoaded(): void {
 		newId: () => nanoid(),
 		host,
 		news: ({ level, event, message, path: childPath, detail }) => news(level, event, message, { path: childPath, ...detail }),
-		running: () => {
-			link.send({ do: 'running' });
-			rehearse({ dir, base: path.dirname(specFile) });
-		},
+		running: () => link.send({ do: 'running' }),
 		ended: ({ why, message }) => end(why === 'asked' ? 0 : why === 'exhausted' ? 70 : 1, why === 'asked' ? [] : [sentences[why](message)]),
 		incarnations: new Map(known.incarnations),
 		watch: ({ id, from, to }) => {
