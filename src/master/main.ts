@@ -22,7 +22,6 @@ import { loadSpec } from '../spec/load.ts';
 import type { Tell } from './host.ts';
 import { Hosts } from './hosts.ts';
 import { ProcessHost } from './processes.ts';
-import { rehearse } from './rehearsal.ts';
 import { StatusReader } from './status.ts';
 import { Tree, type TreeNews } from './tree.ts';
 import { Workers } from './workers.ts';
@@ -142,10 +141,7 @@ function startWhenLoaded(): void {
 			actor: new ActorHost({ tell, now: () => clock.now(), news: say }),
 		}),
 		news: say,
-		running: () => {
-			link.send({ do: 'running' });
-			rehearse({ dir, base: path.dirname(specFile) });
-		},
+		running: () => link.send({ do: 'running' }),
 		ended: ({ why, message }) =>
 			end(why === 'asked' || why === 'autoShutdown' ? 0 : why === 'exhausted' ? 70 : 1, why === 'asked' ? [] : [sentences[why](message)]),
 		incarnations: new Map(known.incarnations),

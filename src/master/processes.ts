@@ -18,7 +18,7 @@ export interface ProcessHostOptions {
 	dir: string;
 	/** The folder of the spec: what is relative is relative to it. */
 	base: string;
-	link: Pick<Link<ToAngel, ToMaster>, 'send'>;
+	link: Link<ToAngel, ToMaster>;
 	workers: Workers;
 	tell: Tell;
 	now: () => number;
