@@ -3,7 +3,7 @@ import net from 'node:net';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { inPlace, until } from './support/run.ts';
-import { seeded } from './support/world.ts';
+import { seeded } from '../src/testing/chance.ts';
 
 const spec = `
 	import { command, node, tree } from 'choir';

@@ -36,6 +36,8 @@ export interface TreeOptions {
 	incarnations?: ReadonlyMap<string, number>;
 	watch?: KernelOptions['watch'];
 	inspect?: KernelOptions['inspect'];
+	/** In the place of the usual machines: for tests that must find what is broken in them. */
+	machines?: { worker?: typeof workerMachine };
 }
 
 /** A process that an earlier master started. */
@@ -306,7 +308,7 @@ export class Tree {
 			okCodes: spec?.restart.okCodes ?? [0],
 			adopted,
 		};
-		this.kernel.start(machine, workerMachine, input, this.#workerEffects(run, machine));
+		this.kernel.start(machine, this.#options.machines?.worker ?? workerMachine, input, this.#workerEffects(run, machine));
 	}
 
 	#workerEffects(run: Run, machine: string): Effects<WorkerEffects> {

@@ -1,0 +1,5 @@
+/** What users import from `choir/testing`: their tree in a simulated world, and tests of their own machines. */
+export type { Behaviour } from './behaviour.ts';
+export type { WorldEvent } from './events.ts';
+export { simulate } from './simulate.ts';
+export type { SimulatedStatus, World, WorldOptions } from './world.ts';
