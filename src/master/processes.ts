@@ -18,7 +18,8 @@ export interface ProcessHostOptions {
 	dir: string;
 	/** The folder of the spec: what is relative is relative to it. */
 	base: string;
-	link: Link<ToAngel, ToMaster>;
+	/** Where its orders go. */
+	link: Pick<Link<ToAngel, ToMaster>, 'send'>;
 	workers: Workers;
 	tell: Tell;
 	now: () => number;

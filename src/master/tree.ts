@@ -50,6 +50,8 @@ export interface TreeOptions {
 	incarnations?: ReadonlyMap<string, number>;
 	watch?: KernelOptions['watch'];
 	inspect?: KernelOptions['inspect'];
+	/** In the place of the usual machines: for tests that must find what is broken in them. */
+	machines?: { worker?: typeof workerMachine };
 }
 
 /** A process that an earlier master started. */
@@ -494,7 +496,7 @@ export class Tree {
 			okCodes: spec?.restart.okCodes ?? okCodes,
 			adopted,
 		};
-		this.kernel.start(machine, workerMachine, input, this.#workerEffects);
+		this.kernel.start(machine, this.#options.machines?.worker ?? workerMachine, input, this.#workerEffects);
 	}
 
 	/** One for all: there may be very many, so none has its own. */
