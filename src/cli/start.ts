@@ -17,8 +17,8 @@ const LAST_LINES = 10;
 /** For an interrupted start to take its tree back. */
 const TAKE_BACK_MS = 130_000;
 
-/** For V8, and as for the master: little is young here, and nothing runs often enough to be compiled in time otherwise. */
-const angelFlags = ['--max-semi-space-size=1', '--always-sparkplug'];
+/** For V8: little is young in an angel, and what it has in memory `fork` has to copy. */
+const angelFlags = ['--max-semi-space-size=1'];
 
 /** The one line that the angel writes on the descriptor it was given. */
 type Report = { ok: true; tree: string; pid: number | null } | { ok: false; exitCode: number; lines: string[] };
