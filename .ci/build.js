@@ -1,5 +1,5 @@
 // Builds dist/ from src/ and machines/: aside, and put in its place when it is whole, so that what runs from it goes on.
-// What starts as a process of its own is bundled into one file: it starts sooner and needs megabytes less.
+// What starts as a process or thread of its own is bundled into one file: it starts sooner and needs megabytes less.
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -11,7 +11,7 @@ const dist = path.join(root, 'dist');
 const aside = path.join(root, `dist.${process.pid}`);
 const before = path.join(root, `dist.${process.pid}.old`);
 /** Each stays where it was, so that what it names relative to itself is still there. */
-const processes = ['src/angel/main.js', 'src/master/main.js', 'src/worker/preload.js', 'src/spec/inspect.js'];
+const processes = ['src/angel/main.js', 'src/master/main.js', 'src/worker/preload.js', 'src/worker/thread.js', 'src/spec/inspect.js'];
 
 try {
 	const { status } = spawnSync(path.join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json', '--outDir', aside], {

@@ -17,8 +17,8 @@ export function bootId(): string {
 	return boot;
 }
 
-/** The fields of /proc/pid/stat from the third (state) on; null if there is no such process. */
-function statOf(pid: number): string[] | null {
+/** The fields of /proc/pid/stat from the third (state) on; null if there is no such process. A thread is `self/task/tid`. */
+function statOf(pid: number | string): string[] | null {
 	try {
 		const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1');
 		// The name is in parentheses and may itself hold any character.
@@ -70,9 +70,16 @@ export function sample(pid: number): Sample | null {
 	}
 	// In kB here; the fields of stat are in pages, whose size differs from machine to machine.
 	const bytes = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1] ?? 0) * 1024;
-	const cpuMs = (Number(fields[11]) + Number(fields[12])) * MS_PER_TICK;
-	return { rssBytes: bytes('VmRSS'), cpuMs, peakRssBytes: bytes('VmHWM') };
+	return { rssBytes: bytes('VmRSS'), cpuMs: cpuMsIn(fields), peakRssBytes: bytes('VmHWM') };
 }
+
+/** CPU time so far of a thread of this process, by what Linux calls it; null if it is gone, or where there is no /proc. */
+export function cpuMsOfThread(tid: number): number | null {
+	const fields = statOf(`self/task/${tid}`);
+	return fields === null ? null : cpuMsIn(fields);
+}
+
+const cpuMsIn = (fields: readonly string[]) => (Number(fields[11]) + Number(fields[12])) * MS_PER_TICK;
 
 /** The pids there are, of all users; none where there is no /proc. */
 export function allPids(): number[] {

@@ -1,5 +1,5 @@
 /**
- * The processes of a tree that runs without an angel: this process is their parent, has their sockets and answers them.
+ * The processes and threads of a tree that runs without an angel: this process is their parent, has their sockets and answers them.
  * Their state folder is that of the tree, as if an angel ran it, and so both cannot run at the same time.
  */
 import fs from 'node:fs';
@@ -12,6 +12,7 @@ import { Sockets } from '../angel/sockets.ts';
 import { serveControl } from '../control/server.ts';
 import { choirHome, ensureDir, socketPath, treeDir } from '../home.ts';
 import { killGroup, killOne } from '../hosts/proc.ts';
+import { ThreadHost } from '../hosts/threads.ts';
 import type { Tell } from '../master/host.ts';
 import { ProcessHost } from '../master/processes.ts';
 import { Workers } from '../master/workers.ts';
@@ -38,6 +39,7 @@ export class AlreadyRunningError extends Error {
 
 export class LocalProcesses {
 	readonly host: ProcessHost;
+	readonly threads: ThreadHost;
 	readonly workers: Workers;
 	readonly #processes: Processes;
 	readonly #sockets: Sockets;
@@ -83,6 +85,9 @@ export class LocalProcesses {
 			},
 		});
 		this.#server = net.createServer({ allowHalfOpen: true }, (socket) => this.#control.handle(socket));
+		const unrotated = (path: string, why: string) =>
+			note('log.unrotated', path, `the output of ${path} cannot be rotated while it runs (${why})`);
+		this.threads = new ThreadHost({ dir, base, tell, now, unrotated });
 		this.host = new ProcessHost({
 			dir,
 			base,
@@ -91,7 +96,7 @@ export class LocalProcesses {
 			tell,
 			now,
 			newToken: () => nanoid(),
-			unrotated: (path, why) => note('log.unrotated', path, `the output of ${path} cannot be rotated while it runs (${why})`),
+			unrotated,
 		});
 		process.once('exit', this.#killAll);
 	}
@@ -99,6 +104,7 @@ export class LocalProcesses {
 	/** Kills what is left of the tree, and resolves when it is gone and all that was held is free. */
 	async close(): Promise<void> {
 		this.host.close();
+		this.threads.close();
 		this.#processes.sweep('kill');
 		await untilGone(() => this.#processes.remaining('kill'));
 		process.off('exit', this.#killAll);

@@ -8,7 +8,7 @@ import { ActorHost } from '../hosts/actors.ts';
 import { asNobody } from '../hosts/containment.ts';
 import { RealClock } from '../kernel/clock.ts';
 import type { Step } from '../kernel/kernel.ts';
-import type { Host, Tell } from '../master/host.ts';
+import type { Tell } from '../master/host.ts';
 import { Hosts } from '../master/hosts.ts';
 import { pathOf } from '../master/paths.ts';
 import { StatusReader } from '../master/status.ts';
@@ -29,11 +29,11 @@ export async function run(declaration: TreeDeclaration, options: StartOptions): 
 	return asNobody(() => Local.start(resolveSpec(declaration), base, options));
 }
 
-/** Whether the operating system has to run something of it. */
-function needsProcesses(spec: ChildSpec): boolean {
-	if (spec.kind === 'supervisor') return spec.children.some(needsProcesses);
+/** Whether something of it is more than an actor: a process, or a thread with its output. */
+function needsFolder(spec: ChildSpec): boolean {
+	if (spec.kind === 'supervisor') return spec.children.some(needsFolder);
 	const { kind } = spec.kind === 'dynamic' ? spec.template : spec;
-	return kind === 'node' || kind === 'command';
+	return kind !== 'actor';
 }
 
 class Local implements Running<TreeDeclaration> {
@@ -67,7 +67,10 @@ class Local implements Running<TreeDeclaration> {
 			now: this.#now,
 			news: options.news === undefined ? null : (news) => this.#news(news),
 		});
-		this.#statuses = new StatusReader(this.#now, (workerId) => this.#processes?.workers.statusText(workerId) ?? null);
+		this.#statuses = new StatusReader(this.#now, {
+			says: (workerId) => this.#processes?.workers.statusText(workerId) ?? this.#processes?.threads.statusText(workerId) ?? null,
+			threadUsage: (workerId) => this.#processes?.threads.usage(workerId) ?? null,
+		});
 		this.ended = new Promise<SupervisorEnd>((resolve) => {
 			this.#end = resolve;
 		}).then((end) => this.#close().then(() => end));
@@ -78,7 +81,7 @@ class Local implements Running<TreeDeclaration> {
 	readonly #now = () => this.#clock.now();
 
 	async #start(): Promise<void> {
-		if (needsProcesses(this.#spec.root))
+		if (needsFolder(this.#spec.root))
 			this.#processes = await LocalProcesses.open({
 				id: this.#spec.id,
 				base: this.#base,
@@ -86,10 +89,10 @@ class Local implements Running<TreeDeclaration> {
 				now: this.#now,
 				note: (event, path, message) => this.#news({ level: 'info', path, event, message }),
 			});
-		const absent = (what: string): Host => new AbsentHost(what, this.#tell, this.#now);
+		const absent = new AbsentHost('processes and threads in a tree that was started without any', this.#tell, this.#now);
 		const host = new Hosts({
-			process: this.#processes?.host ?? absent('processes in a tree that was started without any'),
-			thread: absent('threads'),
+			process: this.#processes?.host ?? absent,
+			thread: this.#processes?.threads ?? absent,
 			actor: this.#actors,
 		});
 		const running = new Promise<void>((resolve) => {

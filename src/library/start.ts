@@ -94,7 +94,7 @@ export class StartError extends Error {
 /**
  * Runs a tree in this process, without an angel: what runs in it ends with it. Resolves when all children are ready. Rejects
  * with a `SpecError`, or with the first failure to start, a `StartError`, when what had started is stopped again. Signals
- * are the caller's. A tree of actors alone touches no disk; with processes it has the folder that `choir run` would use, and
+ * are the caller's. A tree of actors alone touches no disk; with processes or threads it has the folder that `choir run` would use, and
  * is refused (code `ALREADY_RUNNING`) while a tree of that name runs.
  */
 export async function start<Tree extends TreeDeclaration>(tree: Tree, options: StartOptions = {}): Promise<Running<Tree>> {

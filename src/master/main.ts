@@ -13,8 +13,8 @@ import type { WorkerContext } from '../../machines/worker.ts';
 import { onSignal } from '../angel/arm.ts';
 import { Link, type ToAngel, type ToMaster } from '../angel/link.ts';
 import { serveControl } from '../control/server.ts';
-import { AbsentHost } from '../hosts/absent.ts';
 import { ActorHost } from '../hosts/actors.ts';
+import { ThreadHost } from '../hosts/threads.ts';
 import { RealClock } from '../kernel/clock.ts';
 import { EventLog } from '../logs/events.ts';
 import { resolveSpec } from '../spec/check.ts';
@@ -116,6 +116,10 @@ function startWhenLoaded(): void {
 	setInterval(() => link.send({ do: 'beat' }), spec.master.heartbeat.everyMs);
 	const tell: Tell = (workerId, fact) => running.tell(workerId, fact);
 	const workers = new Workers(tell, (workerId, text) => news('info', 'signal.ignored', text, { workerId }));
+	const unrotated = (childPath: string, why: string) =>
+		news('warn', 'log.unrotated', `the output of ${childPath} cannot be rotated while it runs (${why}); it is when it starts again`, {
+			path: childPath,
+		});
 	host = new ProcessHost({
 		dir,
 		base: path.dirname(specFile),
@@ -124,11 +128,9 @@ function startWhenLoaded(): void {
 		tell,
 		now: () => clock.now(),
 		newToken: () => nanoid(),
-		unrotated: (childPath, why) =>
-			news('warn', 'log.unrotated', `the output of ${childPath} cannot be rotated while it runs (${why}); it is when it starts again`, {
-				path: childPath,
-			}),
+		unrotated,
 	});
+	const threads = new ThreadHost({ dir, base: path.dirname(specFile), tell, now: () => clock.now(), unrotated });
 	const say = ({ level, event, message, path: childPath, detail }: TreeNews) => news(level, event, message, { path: childPath, ...detail });
 	const running = new Tree({
 		spec,
@@ -137,7 +139,7 @@ function startWhenLoaded(): void {
 		newId: () => nanoid(),
 		host: new Hosts({
 			process: host,
-			thread: new AbsentHost('threads', tell, () => clock.now()),
+			thread: threads,
 			actor: new ActorHost({ tell, now: () => clock.now(), news: say }),
 		}),
 		news: say,
@@ -155,7 +157,7 @@ function startWhenLoaded(): void {
 		},
 	});
 	tree = running;
-	serve(running, workers, since, known.masterIncarnation);
+	serve(running, workers, threads, since, known.masterIncarnation);
 	running.start(known.leftovers);
 	if (asked !== null) running.stop(asked);
 }
@@ -167,11 +169,11 @@ const sentences: Record<Exclude<SupervisorEnd['why'], 'asked'>, (message: string
 	startFailed: (message: string) => `the tree did not start: ${message}`,
 };
 
-function serve(running: Tree, workers: Workers, since: string, masterIncarnation: number): void {
-	const status = new StatusReader(
-		() => clock.now(),
-		(workerId) => workers.statusText(workerId),
-	);
+function serve(running: Tree, workers: Workers, threads: ThreadHost, since: string, masterIncarnation: number): void {
+	const status = new StatusReader(() => clock.now(), {
+		says: (workerId) => workers.statusText(workerId) ?? threads.statusText(workerId),
+		threadUsage: (workerId) => threads.usage(workerId),
+	});
 	const control = serveControl({
 		maxConnections: MAX_CONNECTIONS,
 		answer: (request, connection) => {

@@ -7,7 +7,7 @@ import { logFile, socketPath } from '../home.ts';
 import { childEnvironment } from '../hosts/environment.ts';
 import { sample } from '../hosts/proc.ts';
 import { Follower } from '../logs/follow.ts';
-import { rotateClosed, rotateHeld } from '../logs/rotate.ts';
+import { firstLook, LOOK_MS, type Look, Upkeep } from '../logs/upkeep.ts';
 import { bundle, needsBundle } from '../spec/bundle.ts';
 import type { Host, Run, Tell } from './host.ts';
 import { keepProbing, patternOf, pause, type Surroundings, untilPassed } from './watches.ts';
@@ -30,9 +30,6 @@ export interface ProcessHostOptions {
 
 /** Between two looks at memory peaks. */
 const PEAK_MS = 30_000;
-/** Between two looks at the size of an output file: of one that grows, and at most of one that does not. */
-const ROTATE_MS = 1_000;
-const ROTATE_IDLE_MS = 8_000;
 /** Between two looks at a child's output for the line that says ready. */
 const OUTPUT_MS = 25;
 
@@ -44,8 +41,7 @@ interface Held {
 	over: AbortController | null;
 	around: Surroundings;
 	logFrom: number;
-	/** What the output file held at the last look, how many ticks to let pass until the next, and how many have. */
-	look: { size: number; every: number; passed: number };
+	look: Look;
 	pid: number | null;
 	peakRssBytes: number | null;
 }
@@ -55,15 +51,15 @@ const preload = new URL(`../worker/preload${path.extname(import.meta.url)}`, imp
 export class ProcessHost implements Host {
 	readonly #options: ProcessHostOptions;
 	readonly #held = new Map<string, Held>();
-	readonly #rotating = new Set<string>();
-	readonly #unrotatable = new Set<string>();
+	readonly #upkeep: Upkeep;
 	readonly #intervals: NodeJS.Timeout[];
 	/** A copy: each look at the real one is a call into the operating system's. */
 	readonly #environment = { ...process.env };
 
 	constructor(options: ProcessHostOptions) {
 		this.#options = options;
-		this.#intervals = [setInterval(() => this.#samplePeaks(), PEAK_MS), setInterval(() => this.#lookAround(), ROTATE_MS)];
+		this.#upkeep = new Upkeep(options.dir, options.unrotated);
+		this.#intervals = [setInterval(() => this.#samplePeaks(), PEAK_MS), setInterval(() => this.#lookAround(), LOOK_MS)];
 		for (const interval of this.#intervals) interval.unref();
 	}
 
@@ -97,7 +93,7 @@ export class ProcessHost implements Host {
 			over: null,
 			around: { env: {}, cwd: this.#folderOf(spec) },
 			logFrom: 0,
-			look: { size: -1, every: 1, passed: 0 },
+			look: firstLook(),
 			pid: null,
 			peakRssBytes: null,
 		};
@@ -207,9 +203,8 @@ export class ProcessHost implements Host {
 		}
 		const { file, args } = spec.kind === 'node' ? await this.#nodeCommand(spec) : commandOf(spec.run, listen.length > 0);
 		workers.expect(run.workerId, token, spec.ready.kind === 'signal');
-		const output = logFile(dir, run.path);
-		if (this.#unrotatable.delete(output)) await rotateClosed(output, spec.logs.keep);
-		if (spec.ready.kind === 'output') held.logFrom = fs.statSync(output, { throwIfNoEntry: false })?.size ?? 0;
+		await this.#upkeep.beforeStart(run.path, spec.logs);
+		if (spec.ready.kind === 'output') held.logFrom = fs.statSync(logFile(dir, run.path), { throwIfNoEntry: false })?.size ?? 0;
 		const { workerId, path: childPath, incarnation, stop } = run;
 		return { workerId, path: childPath, incarnation, file, args, cwd: around.cwd, env, listen: spec.listen, stop };
 	}
@@ -251,35 +246,12 @@ export class ProcessHost implements Host {
 		for (const held of this.#held.values()) this.#samplePeak(held);
 	}
 
-	/** One rotation a file at a time, and only where the cheap look says that one is due. */
 	#lookAround(): void {
 		for (const held of this.#held.values()) {
-			const { run, look } = held;
 			// The first look at its memory comes here, not while everybody starts.
 			if (held.peakRssBytes === null) this.#samplePeak(held);
-			look.passed += 1;
-			if (look.passed < look.every) continue;
-			look.passed = 0;
-			const { rotateBytes, keep } = (run.spec as ProcessSpec | null)?.logs ?? { rotateBytes: 0, keep: 0 };
-			const file = logFile(this.#options.dir, run.path);
-			if (rotateBytes === 0 || this.#rotating.has(file) || this.#unrotatable.has(file)) continue;
-			const stat = fs.statSync(file, { throwIfNoEntry: false });
-			const grows = stat !== undefined && stat.size !== look.size;
-			look.every = grows ? 1 : Math.min(look.every * 2, ROTATE_IDLE_MS / ROTATE_MS);
-			look.size = stat?.size ?? 0;
-			if (stat === undefined || stat.size < rotateBytes || stat.blocks * 512 < rotateBytes) continue;
-			this.#rotating.add(file);
-			rotateHeld(file, { rotateBytes, keep })
-				.then(
-					(result) => (result.rotated ? null : result.why),
-					(error: Error) => error.message,
-				)
-				.then((why) => {
-					this.#rotating.delete(file);
-					if (why === null) return;
-					this.#unrotatable.add(file);
-					this.#options.unrotated(run.path, why);
-				});
+			const { path: childPath, spec } = held.run;
+			if (spec !== null) this.#upkeep.look(childPath, (spec as ProcessSpec).logs, held.look);
 		}
 	}
 }

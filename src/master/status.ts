@@ -1,6 +1,7 @@
 /** The status of a tree as users get it: what the machines know, and what /proc says of each process. */
 import type { Exit } from '../../machines/spec.ts';
 import { sample } from '../hosts/proc.ts';
+import type { ThreadUsage } from '../hosts/threads.ts';
 import type { ChildView } from './view.ts';
 
 export interface ExitStatus {
@@ -19,6 +20,7 @@ export interface ChildStatus {
 	kind: string;
 	state: string;
 	substate: string | null;
+	/** Of a thread: the process that it lives in. */
 	pid: number | null;
 	incarnation: number;
 	generation: number;
@@ -26,6 +28,7 @@ export interface ChildStatus {
 	/** ISO time of the last change of state. */
 	since: string | null;
 	lastExit: ExitStatus | null;
+	/** What the process holds; of a thread, its heap and its buffers. */
 	memoryBytes: number | null;
 	cpuPercent: number | null;
 	/** Why it is down for good, if it is. */
@@ -44,19 +47,28 @@ interface Usage {
 	cpuMs: number;
 }
 
-/** Turns views into status; remembers the CPU time of each process, so that `cpuPercent` is since the last look. */
-export class StatusReader {
-	#usages = new Map<number, Usage>();
-	readonly #now: () => number;
-	readonly #says: (workerId: string) => string | null;
+/** What the hosts know of an incarnation. */
+export interface Sources {
+	/** What it last said of itself. */
+	says: (workerId: string) => string | null;
+	/** What a thread uses. */
+	threadUsage: (workerId: string) => ThreadUsage | null;
+}
 
-	constructor(now: () => number, says: (workerId: string) => string | null) {
+/** Turns views into status; remembers the CPU time of each incarnation, so that `cpuPercent` is since the last look. */
+export class StatusReader {
+	/** By worker id. */
+	#usages = new Map<string, Usage>();
+	readonly #now: () => number;
+	readonly #sources: Sources;
+
+	constructor(now: () => number, sources: Sources) {
 		this.#now = now;
-		this.#says = says;
+		this.#sources = sources;
 	}
 
 	read(views: readonly ChildView[]): ChildStatus[] {
-		const seen = new Map<number, Usage>();
+		const seen = new Map<string, Usage>();
 		const statuses = views.map((view) => this.#statusOf(view, seen));
 		this.#usages = seen;
 		return statuses;
@@ -66,15 +78,14 @@ export class StatusReader {
 		return new Date(Date.now() - (this.#now() - monotonicMs)).toISOString();
 	}
 
-	#statusOf(view: ChildView, seen: Map<number, Usage>): ChildStatus {
-		const { spec, state, substate, pid, incarnation, restarts, sinceMs, lastExit, standing, note } = view;
-		const usage = pid === null || state === 'dead' ? null : sample(pid);
-		const before = pid === null ? undefined : this.#usages.get(pid);
+	#statusOf(view: ChildView, seen: Map<string, Usage>): ChildStatus {
+		const { spec, state, substate, pid, workerId, incarnation, restarts, sinceMs, lastExit, standing, note } = view;
+		const { memoryBytes, cpuMs } = this.#usageOf(view);
 		const at = this.#now();
 		const sinceStart = sinceMs === null ? 0 : at - sinceMs;
-		const base = before ?? { at: at - Math.max(sinceStart, 1), cpuMs: 0 };
-		const cpuPercent = usage === null ? null : Math.round(((usage.cpuMs - base.cpuMs) / Math.max(at - base.at, 1)) * 1000) / 10;
-		if (pid !== null && usage !== null) seen.set(pid, { at, cpuMs: usage.cpuMs });
+		const base = this.#usages.get(workerId ?? '') ?? { at: at - Math.max(sinceStart, 1), cpuMs: 0 };
+		const cpuPercent = cpuMs === null ? null : Math.round(((cpuMs - base.cpuMs) / Math.max(at - base.at, 1)) * 1000) / 10;
+		if (workerId !== null && cpuMs !== null) seen.set(workerId, { at, cpuMs });
 		const common: ChildStatus = {
 			path: view.path,
 			id: spec.declaredId,
@@ -87,16 +98,24 @@ export class StatusReader {
 			restarts,
 			since: sinceMs === null ? null : this.isoOf(sinceMs),
 			lastExit: lastExit === null ? null : this.#exitOf(lastExit),
-			memoryBytes: usage?.rssBytes ?? null,
+			memoryBytes,
 			cpuPercent,
 			standing,
 			note,
-			says: view.workerId === null ? null : this.#says(view.workerId),
+			says: workerId === null ? null : this.#sources.says(workerId),
 		};
 		if (view.count === null) return common;
 		const { count } = view;
 		const strategy = spec.kind === 'supervisor' ? spec.strategy : 'one_for_one';
 		return { ...common, strategy, count, children: view.children.map((child) => this.#statusOf(child, seen)) };
+	}
+
+	#usageOf({ spec, state, pid, workerId }: ChildView): ThreadUsage {
+		const nothing = { memoryBytes: null, cpuMs: null };
+		if (pid === null || workerId === null || state === 'dead') return nothing;
+		if (spec.kind === 'thread') return this.#sources.threadUsage(workerId) ?? nothing;
+		const used = sample(pid);
+		return used === null ? nothing : { memoryBytes: used.rssBytes, cpuMs: used.cpuMs };
 	}
 
 	#exitOf({ reason, code, signal, at, maxRssBytes, detail }: Exit): ExitStatus {

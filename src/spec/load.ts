@@ -90,6 +90,7 @@ export function checkFiles(declaration: unknown, folder: string): Problem[] {
 		for (const [index, child] of parent.children.entries()) {
 			const here = `${place}.children[${index}]`;
 			if (isObject(child)) problems.push(...missing(child, here, folder));
+			if (isObject(child) && isObject(child.child)) problems.push(...missing(child.child, `${here}.child`, folder));
 			walk(child, here);
 		}
 	};
@@ -100,18 +101,19 @@ export function checkFiles(declaration: unknown, folder: string): Problem[] {
 
 function missing(child: Record<string, unknown>, place: string, folder: string): Problem[] {
 	const { kind, module, run, cwd, envFile, env, ready, live } = child;
-	if (kind !== 'node' && kind !== 'command') return [];
+	if (kind !== 'node' && kind !== 'command' && kind !== 'thread') return [];
 	const problems: Problem[] = [];
 	const wrong = (field: string, expected: string, found: string) => {
 		const got = describe(found);
 		const at = `${place}.${field}`;
 		problems.push({ path: at, expected, got, message: `${at}: expected ${expected}, got ${got}`, severity: 'error' });
 	};
+	if (kind !== 'command' && isText(module) && !isFile(path.resolve(folder, module)))
+		wrong('module', `a module that exists (looked in ${folder})`, module);
+	if (kind === 'thread') return problems;
 	const at = path.resolve(folder, isText(cwd) ? cwd : '.');
 	if (isText(cwd) && !isFolder(at)) wrong('cwd', 'a folder that exists', cwd);
 	if (isText(envFile) && !isFile(path.resolve(folder, envFile))) wrong('envFile', 'a file that exists', envFile);
-	if (kind === 'node' && isText(module) && !isFile(path.resolve(folder, module)))
-		wrong('module', `a module that exists (looked in ${folder})`, module);
 	const searched = isObject(env) && isText(env.PATH) ? env.PATH : (process.env.PATH ?? '');
 	const programs: Array<[field: string, command: unknown]> = [
 		['run', kind === 'command' ? run : undefined],

@@ -1,4 +1,7 @@
-/** What a Node worker imports: `choir/worker`. Outside choir everything here does nothing, so that a worker also runs alone. */
+/**
+ * What a Node worker imports, be it a process or a thread: `choir/worker`. Outside choir everything here does nothing, so that
+ * a worker also runs alone.
+ */
 import { sayReady, workerState } from './state.ts';
 
 /** Of a status text: the rest is cut off. */
@@ -12,9 +15,14 @@ export const worker: { path: string; id: string } | null = state === null ? null
 
 /**
  * What to give to `server.listen()`: within choir the held socket of that name in `listen`. Outside it `fallback` (a port,
- * `'host:port'`, or the path of a unix socket), else the environment's PORT. Throws if there is neither, or no such name is declared.
+ * `'host:port'`, or the path of a unix socket), else the environment's PORT. Throws if there is neither, if no such name
+ * is declared, and in a thread, which holds no sockets.
  */
 export function listener(name: string, fallback?: number | string): { fd: number } | { port: number; host?: string } | { path: string } {
+	if (state?.inThread)
+		throw new Error(
+			`listener('${name}'): threads hold no sockets: declare ${state.path} as node(…), or let it listen on a port of its own`,
+		);
 	if (state !== null) {
 		const held = state.listen.find((each) => each.name === name);
 		if (held !== undefined) return { fd: held.fd };
@@ -39,7 +47,8 @@ export function ready(): void {
 
 /**
  * Runs `callback` when this worker is asked to go, instead of closing its servers at once; they are closed when all callbacks
- * are done. An error makes the exit code 1. After the drain limit of the spec comes SIGTERM.
+ * are done. An error makes the exit code 1. After the drain limit of the spec comes SIGTERM; a thread is
+ * killed then.
  */
 export function onDrain(callback: () => unknown): void {
 	state?.drains.push(callback);

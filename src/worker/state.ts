@@ -1,4 +1,4 @@
-/** What the preload and the library `choir/worker` share. One object a process, whichever of them is loaded first or twice. */
+/** What the preload (in a thread: its first module) and the library `choir/worker` share. One object a process or thread, whichever of them is loaded first or twice. */
 import type { Channel } from './channel.ts';
 
 export interface Listening {
@@ -13,11 +13,13 @@ export interface WorkerState {
 	path: string;
 	workerId: string;
 	listen: Listening[];
-	channel: Channel | null;
+	channel: Pick<Channel, 'say' | 'sayPeak'> | null;
 	/** Readiness is the worker's to say; without its word, its listening says so. */
 	readyBySignal: boolean;
 	/** The program imports `choir/worker`: it says itself when it is ready. */
 	libraryLoaded: boolean;
+	/** It is a thread of the master: it has no sockets of the angel's. */
+	inThread: boolean;
 	drains: Array<() => unknown>;
 }
 
