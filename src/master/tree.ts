@@ -37,7 +37,7 @@ export interface TreeOptions {
 	watch?: KernelOptions['watch'];
 	inspect?: KernelOptions['inspect'];
 	/** In the place of the usual machines: for tests that must find what is broken in them. */
-	machines?: { worker?: typeof workerMachine };
+	machines?: { master?: typeof masterMachine; worker?: typeof workerMachine };
 }
 
 /** A process that an earlier master started. */
@@ -236,7 +236,12 @@ export class Tree {
 
 	#startSupervisor(spec: SupervisorSpec): void {
 		const used = spec.children.map(({ id, path }): [string, number] => [id, this.#incarnations.get(path) ?? 0]);
-		this.kernel.start(supervisorId(spec.path), masterMachine, { spec, incarnations: new Map(used) }, this.#masterEffects(spec));
+		this.kernel.start(
+			supervisorId(spec.path),
+			this.#options.machines?.master ?? masterMachine,
+			{ spec, incarnations: new Map(used) },
+			this.#masterEffects(spec),
+		);
 	}
 
 	#masterEffects(spec: SupervisorSpec): Effects<MasterEffects> {

@@ -228,13 +228,15 @@ export class World {
 		this.#host.later(BOOT_MS, false, () =>
 			this.#host.say(() => {
 				this.#booting = false;
+				// A stop is not undone by the death of a master: the next one starts nothing.
+				if (this.#asked !== null) this.#tree.stop(this.#asked);
 				this.#tree.start(
 					[...this.#host.processes].map(({ run, pid }) => {
 						const { workerId, path, incarnation, stop } = run;
 						return { workerId, path, incarnation, pid, startTicks: pid, stop };
 					}),
 				);
-				if (this.#asked !== null) this.#tree.stop(this.#asked);
+				if (this.#asked !== null && this.#ended === null) this.#tree.stop(this.#asked);
 			}),
 		);
 		return this;
