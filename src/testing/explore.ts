@@ -129,7 +129,8 @@ function play({ spec, seed, options }: Scenario, next: (world: World, index: num
 
 function broken({ check }: Invariant, world: World): string | undefined {
 	try {
-		return check(world) ?? undefined;
+		const said = check(world);
+		return typeof said === 'string' ? said : undefined;
 	} catch (error) {
 		return error instanceof Error ? error.message : String(error);
 	}

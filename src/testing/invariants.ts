@@ -10,10 +10,10 @@ import type { TreeNews } from '../master/tree.ts';
 import type { Request } from './host.ts';
 import { BOOT_MS, type Observer, type World } from './world.ts';
 
-/** A rule of one's own: `check` throws, or returns a sentence, if it does not hold. It is asked after every step. */
+/** A rule of one's own: `check` throws, or returns a text, if it does not hold. It is asked after every step. */
 export interface Invariant {
 	name: string;
-	check: (world: World) => string | undefined | void;
+	check: (world: World) => unknown;
 }
 
 export interface Violation {

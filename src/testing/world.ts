@@ -47,8 +47,8 @@ export interface SimulatedStatus {
 	children: SimulatedStatus[];
 }
 
-/** A world that has more to do than this without any time for it does not come to rest. */
-const SETTLE_ACTS = 100_000;
+/** A world that has more to do than this for each of its children does not come to rest. */
+const SETTLE_ACTS = 10_000;
 /** A new master's boot. */
 export const BOOT_MS = 50;
 /** Lines of the trace that an error shows. */
@@ -143,7 +143,7 @@ export class World {
 	 * fault is left waiting. It has happened when this returns; the promise lets the test's own promises have their turn as well.
 	 */
 	settled(): Promise<void> {
-		this.#run(Number.POSITIVE_INFINITY, SETTLE_ACTS);
+		this.#run(Number.POSITIVE_INFINITY, SETTLE_ACTS * Math.max(1, this.#known.size));
 		return Promise.resolve();
 	}
 
