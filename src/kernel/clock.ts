@@ -80,14 +80,17 @@ export class SimulatedClock implements Clock {
 		this.#now = end;
 	}
 
-	/** As if the process had been stopped for `ms`: time passes, nothing runs; then `heard`: what has come in; then the missed alarm rings once. */
-	pause(ms: number, heard: () => void = () => {}): void {
+	/**
+	 * As if the process had been stopped for `ms`: time passes, nothing runs. Then, as with the real clock, `hear` what has come in
+	 * meanwhile, and only then the alarm rings that was missed.
+	 */
+	pause(ms: number, hear: () => void = () => {}): void {
 		this.#now += ms;
-		heard();
 		const alarm = this.#alarm;
-		if (alarm === null || alarm.at > this.#now) return;
-		this.#alarm = null;
-		alarm.ring(this.#now - alarm.at);
+		const missed = alarm !== null && alarm.at <= this.#now;
+		if (missed) this.#alarm = null;
+		hear();
+		if (missed) alarm.ring(this.#now - alarm.at);
 		this.advance(0);
 	}
 

@@ -51,7 +51,7 @@ export interface TreeOptions {
 	watch?: KernelOptions['watch'];
 	inspect?: KernelOptions['inspect'];
 	/** In the place of the usual machines: for tests that must find what is broken in them. */
-	machines?: { worker?: typeof workerMachine };
+	machines?: { master?: typeof masterMachine; worker?: typeof workerMachine };
 }
 
 /** A process that an earlier master started. */
@@ -393,7 +393,8 @@ export class Tree {
 	#startSupervisor(spec: SupervisingSpec): void {
 		if (spec.kind === 'dynamic') return this.kernel.start(supervisorId(spec.path), dynamicMachine, { spec }, this.#supervisorEffects(spec));
 		const used = spec.children.map(({ id, path }): [string, number] => [id, this.#incarnations.get(path) ?? 0]);
-		this.kernel.start(supervisorId(spec.path), masterMachine, { spec, incarnations: new Map(used) }, this.#supervisorEffects(spec));
+		const machine = this.#options.machines?.master ?? masterMachine;
+		this.kernel.start(supervisorId(spec.path), machine, { spec, incarnations: new Map(used) }, this.#supervisorEffects(spec));
 	}
 
 	#supervisorEffects(spec: SupervisingSpec): Effects<MasterEffects> {

@@ -16,6 +16,8 @@ export interface SimulatedProcess {
 	/** `spawning`: launched, and there is no process yet. */
 	phase: 'spawning' | 'alive' | 'dead';
 	hung: boolean;
+	/** Has said that it is ready, or its probe has. */
+	ready: boolean;
 	/** Stopped before there was a process. */
 	cancelled: boolean;
 	/** What it is about to do. */
@@ -97,7 +99,7 @@ export class SimulatedHost implements Host {
 				return this.#tell(process, { type: 'drain.acknowledged' });
 			case 'ready':
 				if (this.conductOf(process.run.path).readyMs === 'never' || process.hung) return;
-				return this.#tell(process, { type: 'process.ready' });
+				return this.#sayReady(process);
 			case 'beat':
 				return this.#beat(process, act);
 			case 'probe':
@@ -169,6 +171,7 @@ export class SimulatedHost implements Host {
 			pid: this.#nextPid++,
 			phase: 'spawning',
 			hung: false,
+			ready: false,
 			cancelled: false,
 			pending: [],
 		};
@@ -180,7 +183,7 @@ export class SimulatedHost implements Host {
 		const process = this.#processes.get(workerId);
 		if (process === undefined || spec === null) return;
 		const { ready } = spec;
-		if (ready.kind === 'spawned') return this.#tell(process, { type: 'process.ready' });
+		if (ready.kind === 'spawned') return this.#sayReady(process);
 		const { readyMs, spawnMs } = this.conductOf(path);
 		if (ready.kind === 'after') return this.#later(process, 'ready', ready.afterMs);
 		if (readyMs !== 'never') this.#later(process, 'ready', Math.max(0, readyMs - spawnMs));
@@ -223,10 +226,8 @@ export class SimulatedHost implements Host {
 		if (killMs !== 'ignored') this.#later(process, 'end', killMs, false, null, 'SIGKILL');
 	}
 
-	forget(run: Run): void {
-		const process = this.#processes.get(run.workerId);
-		if (process !== undefined) this.#bury(process);
-	}
+	/** Whoever is believed to be dead and is not, lives on here as well. */
+	forget(): void {}
 
 	/** What is not there yet can hear no signal: it is not brought about. */
 	#cancel(process: SimulatedProcess): void {
@@ -249,6 +250,11 @@ export class SimulatedHost implements Host {
 		if (conduct.exitMs !== null) this.#later(process, 'end', Math.max(0, conduct.exitMs - conduct.spawnMs), true, conduct.code);
 		const heartbeat = run.spec?.heartbeat ?? null;
 		if (heartbeat !== null) this.#later(process, 'beat', heartbeat.everyMs, true);
+	}
+
+	#sayReady(process: SimulatedProcess): void {
+		process.ready = true;
+		this.#tell(process, { type: 'process.ready' });
 	}
 
 	/** The act of one beat is that of the next: there are very many. */

@@ -55,15 +55,16 @@ export class Paths {
 	/** Every path, without those that are the beginning of another. */
 	get all(): Path[] {
 		const paths = [...this.states, ...this.arrows];
-		const beginnings = new Set<AnyMachineSnapshot>();
-		for (const { steps } of paths) for (const { state } of steps.slice(0, -1)) beginnings.add(state);
-		const ends = new Set<AnyMachineSnapshot>();
-		return paths.filter(({ steps, start }) => {
-			const end = steps[steps.length - 1]?.state ?? start;
-			if (beginnings.has(end) || ends.has(end) || (steps.length === 0 && paths.length > 1)) return false;
+		// A step belongs to every path that goes on from it.
+		const beginnings = new Set(paths.flatMap(({ steps }) => steps.slice(0, -1)));
+		const ends = new Set<Path['steps'][number]>();
+		const longest = paths.filter(({ steps }) => {
+			const end = steps[steps.length - 1];
+			if (end === undefined || beginnings.has(end) || ends.has(end)) return false;
 			ends.add(end);
 			return true;
 		});
+		return longest.length > 0 ? longest : paths.slice(0, 1);
 	}
 
 	/**

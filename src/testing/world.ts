@@ -48,8 +48,8 @@ export interface SimulatedStatus {
 	children: SimulatedStatus[];
 }
 
-/** A world that has more to do than this without any time for it does not come to rest. */
-const SETTLE_ACTS = 100_000;
+/** A world that has more to do than this for each of its children does not come to rest. */
+const SETTLE_ACTS = 10_000;
 /** A new master's boot. */
 export const BOOT_MS = 50;
 /** Lines of the trace that an error shows. */
@@ -144,7 +144,7 @@ export class World {
 	 * fault is left waiting. It has happened when this returns; the promise lets the test's own promises have their turn as well.
 	 */
 	settled(): Promise<void> {
-		this.#run(Number.POSITIVE_INFINITY, SETTLE_ACTS);
+		this.#run(Number.POSITIVE_INFINITY, SETTLE_ACTS * Math.max(1, this.#known.size));
 		return Promise.resolve();
 	}
 
@@ -229,13 +229,15 @@ export class World {
 		this.#host.later(BOOT_MS, false, () =>
 			this.#host.say(() => {
 				this.#booting = false;
+				// A stop is not undone by the death of a master: the next one starts nothing.
+				if (this.#asked !== null) this.#tree.stop(this.#asked);
 				this.#tree.start(
 					[...this.#host.processes].map(({ run, pid }) => {
 						const { workerId, path, incarnation, stop } = run;
 						return { workerId, path, incarnation, pid, startTicks: pid, stop };
 					}),
 				);
-				if (this.#asked !== null) this.#tree.stop(this.#asked);
+				if (this.#asked !== null && this.#ended === null) this.#tree.stop(this.#asked);
 			}),
 		);
 		return this;
