@@ -327,7 +327,7 @@ test('looks: status, states, incarnations, exits, events', () => {
 	assert.equal(world.events()[0], { at: 0, kind: 'asked', path: 'web', incarnation: 1, what: 'launch', reason: null });
 	assert.is(world.ended, null);
 	world.stop().settled();
-	assert.equal(world.ended, { why: 'asked', message: 'asked to stop' });
+	assert.equal(world.ended, { why: 'asked', reason: 'shutdown', message: 'asked to stop' });
 	assert.is(world.state(), 'dead');
 	assert.is(world.state('jobs'), 'dead');
 });

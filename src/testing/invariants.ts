@@ -168,7 +168,7 @@ export class Watcher implements Observer {
 	/** Whoever starts in an ordered operation finds those before it in that operation ready. */
 	#checkStart(path: string): void {
 		const supervisor = this.#supervisors.get(above(path));
-		const operation = this.#operation(path, ({ launched }, id) => launched.includes(id));
+		const operation = this.#operation(path, ({ phase, scope, tried }, id) => phase === 'starting' && scope.slice(0, tried).includes(id));
 		if (supervisor?.start !== 'ordered' || operation === undefined) return;
 		for (const id of operation.scope.slice(0, operation.scope.indexOf(idOf(path)))) {
 			const earlier = supervisor.children.find((child) => child.id === id);
@@ -194,7 +194,7 @@ export class Watcher implements Observer {
 	}
 
 	#operation(path: string, which: (operation: Operation, id: string) => boolean): Operation | undefined {
-		const context = this.#world?.tree.kernel.snapshot(`master:${above(path)}`)?.context as MasterContext | undefined;
+		const context = this.#world?.tree.kernel.context(`master:${above(path)}`) as MasterContext | undefined;
 		return context?.operations.find((operation) => which(operation, idOf(path)));
 	}
 
