@@ -58,7 +58,7 @@ export function supervisor(path: string, children: ChildSpec[], more: Partial<Su
 	};
 }
 
-function treeOf(root: SupervisorSpec): TreeSpec {
+export function treeOf(root: SupervisorSpec): TreeSpec {
 	return { id: 'test', root, stopTimeoutMs: 60_000, master: defaults.master };
 }
 
