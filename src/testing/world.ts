@@ -393,13 +393,13 @@ export class World {
 			const what = workerStates[to];
 			if (what === undefined) return;
 			const hash = id.lastIndexOf('#');
-			const exit = what === 'dead' ? (this.#tree.kernel.snapshot(id)?.context as WorkerContext | undefined)?.exit : undefined;
+			const exit = what === 'dead' ? (this.#tree.kernel.context(id) as WorkerContext | undefined)?.exit : undefined;
 			this.#record('state', id.slice('worker:'.length, hash), Number(id.slice(hash + 1)), what, exit?.reason ?? null);
 		} else {
 			const what = to.split('.')[0] as string;
 			const path = id.slice('master:'.length);
 			if (what === 'starting' || what === from.split('.')[0] || (what === 'dead' && path === '')) return;
-			const end = what === 'dead' ? (this.#tree.kernel.snapshot(id)?.context as MasterContext | undefined)?.end : undefined;
+			const end = what === 'dead' ? (this.#tree.kernel.context(id) as MasterContext | undefined)?.end : undefined;
 			this.#record('state', path, 0, what, end?.why ?? null);
 		}
 	}
