@@ -19,6 +19,7 @@ import {
 	shutsDown,
 	take,
 	unborn,
+	wake,
 	withChild,
 } from './operations.ts';
 import { mayRestart, noRestarts } from './restart.ts';
@@ -269,13 +270,7 @@ export const masterMachine = setup({
 				enqueue.assign(state);
 				for (const ask of asks) carryOut(ask, enqueue);
 			}),
-			wakeOperation: assign(({ context, event }) => ({
-				operations: context.operations.map((operation) =>
-					event.type === 'restart.due' && operation.id === event.operation && operation.phase === 'waiting'
-						? { ...operation, phase: 'queued' as const, delayMs: null }
-						: operation,
-				),
-			})),
+			wakeOperation: assign(({ context, event }) => (event.type === 'restart.due' ? { operations: wake(context, event.operation) } : {})),
 			recordMode: assign(({ context, event }) => {
 				if (event.type !== 'stop') return {};
 				// Nobody asked it: so how it is stopped is not what is declared for that.

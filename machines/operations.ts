@@ -170,17 +170,30 @@ export function shutsDown(state: Supervision, ended: Child): boolean {
 		.some(({ id, rule, phase }) => id !== ended.id && rule.significant && (phase !== 'down' || isRestarting(state, id)));
 }
 
+/** One whose time has come gets in line: others may have their hands on its children by now. */
+export function wake({ operations }: Supervision, id: number): readonly Operation[] {
+	const woken = operations.find((operation) => operation.id === id && operation.phase === 'waiting');
+	if (woken === undefined) return operations;
+	return [...operations.filter((operation) => operation !== woken), { ...woken, phase: 'queued', delayMs: null }];
+}
+
 /** The operation that has its hands on a child now, if any. */
 export function operationOn(state: Supervision, id: string): Operation | undefined {
 	return state.operations.find(({ scope, phase }) => (phase === 'stopping' || phase === 'starting') && scope.includes(id));
 }
 
-/** Adds an operation behind the others. One that only waits, and for nothing but what the new one covers, is absorbed. */
+/**
+ * Adds an operation behind the others. One that only waits, for its time or for its turn, and for nothing but what the new one
+ * covers, is absorbed.
+ */
 export function plan(
 	state: Supervision,
 	operation: Omit<Operation, 'id' | 'phase' | keyof typeof fresh>,
 ): { state: Supervision; asks: Ask[] } {
-	const absorbed = state.operations.filter((other) => other.phase === 'waiting' && other.scope.every((id) => operation.scope.includes(id)));
+	const absorbed = state.operations.filter(
+		({ phase, kind, scope }) =>
+			(phase === 'waiting' || (phase === 'queued' && kind === 'restart')) && scope.every((id) => operation.scope.includes(id)),
+	);
 	const mailed = operation.delayMs === 0;
 	const added: Operation = { ...operation, id: state.nextOperation, phase: mailed ? 'waiting' : 'queued', ...fresh };
 	return {
