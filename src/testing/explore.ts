@@ -39,6 +39,7 @@ interface Outcome {
 
 /** Replays while cutting. */
 const MAX_REPLAYS = 1_000;
+const TAIL_MS = 60_000;
 const SHOWN_LINES = 30;
 /** How long nothing but time passes, in ms: mostly short, now and then long enough for limits and windows. */
 const waits = [0, 10, 100, 1_000, 30_000] as const;
@@ -164,7 +165,7 @@ function replay(scenario: Scenario, steps: readonly FaultStep[]): Outcome {
 
 /**
  * The fewest steps that still break the same invariant, as far as cutting finds them: parts are left out, halves first (delta debugging,
- * Zeller and Hildebrandt 2002), then waits are shortened.
+ * Zeller and Hildebrandt 2002), then waits are joined and shortened.
  */
 function shrink(scenario: Scenario, steps: readonly FaultStep[], invariant: string): FaultStep[] {
 	let replays = 0;
@@ -173,7 +174,8 @@ function shrink(scenario: Scenario, steps: readonly FaultStep[], invariant: stri
 		const outcome = replay(scenario, tried);
 		return outcome.violation?.invariant === invariant ? outcome : null;
 	};
-	let best = [...steps];
+	// With time at the end, so that what is left need not strike in the nick of time.
+	let best = [...steps, { waitMs: TAIL_MS, fault: null, path: '', value: 0 }];
 	for (let size = Math.ceil(best.length / 2); size >= 1 && replays < MAX_REPLAYS; ) {
 		let cut = false;
 		for (let from = 0; from < best.length && replays < MAX_REPLAYS; ) {
@@ -192,6 +194,13 @@ function shrink(scenario: Scenario, steps: readonly FaultStep[], invariant: stri
 			}
 		}
 		if (!cut || size > 1) size = size === 1 ? 0 : Math.floor(size / 2);
+	}
+	for (let index = best.length - 2; index >= 0; index--) {
+		const [first, second] = best.slice(index, index + 2) as [FaultStep, FaultStep];
+		if (first.fault !== null) continue;
+		const joined = { ...second, waitMs: first.waitMs + second.waitMs };
+		const tried = [...best.slice(0, index), joined, ...best.slice(index + 2)];
+		if (breaks(tried) !== null) best = tried;
 	}
 	for (let index = 0; index < best.length; index++) {
 		for (const shorter of [0, 10, 100, 1_000, 10_000]) {
