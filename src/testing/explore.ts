@@ -176,41 +176,54 @@ function shrink(scenario: Scenario, steps: readonly FaultStep[], invariant: stri
 	};
 	// With time at the end, so that what is left need not strike in the nick of time.
 	let best = [...steps, { waitMs: TAIL_MS, fault: null, path: '', value: 0 }];
-	for (let size = Math.ceil(best.length / 2); size >= 1 && replays < MAX_REPLAYS; ) {
-		let cut = false;
-		for (let from = 0; from < best.length && replays < MAX_REPLAYS; ) {
-			const dropped = best.slice(from, from + size);
-			const rest = [...best.slice(0, from), ...best.slice(from + size)];
-			// What is left out may still be time that has to pass.
-			const waitMs = dropped.reduce((sum, step) => sum + step.waitMs, 0);
-			const pause: FaultStep = { waitMs, fault: null, path: '', value: 0 };
-			const waiting = [...best.slice(0, from), pause, ...best.slice(from + size)];
-			const worthwhile = dropped.some(({ fault }) => fault !== null);
-			const found = breaks(rest) !== null ? rest : worthwhile && waitMs > 0 && breaks(waiting) !== null ? waiting : null;
-			if (found === null) from += size;
-			else {
-				best = found;
-				cut = true;
+	const drop = () => {
+		for (let size = Math.ceil(best.length / 2); size >= 1 && replays < MAX_REPLAYS; ) {
+			let cut = false;
+			for (let from = 0; from < best.length && replays < MAX_REPLAYS; ) {
+				const dropped = best.slice(from, from + size);
+				const rest = [...best.slice(0, from), ...best.slice(from + size)];
+				// What is left out may still be time that has to pass.
+				const waitMs = dropped.reduce((sum, step) => sum + step.waitMs, 0);
+				const pause: FaultStep = { waitMs, fault: null, path: '', value: 0 };
+				const waiting = [...best.slice(0, from), pause, ...best.slice(from + size)];
+				const worthwhile = dropped.some(({ fault }) => fault !== null);
+				const found = breaks(rest) !== null ? rest : worthwhile && waitMs > 0 && breaks(waiting) !== null ? waiting : null;
+				if (found === null) from += size;
+				else {
+					best = found;
+					cut = true;
+				}
+			}
+			if (!cut || size > 1) size = size === 1 ? 0 : Math.floor(size / 2);
+		}
+	};
+	const joinWaits = () => {
+		for (let index = best.length - 2; index >= 0; index--) {
+			const [first, second] = best.slice(index, index + 2) as [FaultStep, FaultStep];
+			if (first.fault !== null) continue;
+			const joined = { ...second, waitMs: first.waitMs + second.waitMs };
+			const tried = [...best.slice(0, index), joined, ...best.slice(index + 2)];
+			if (breaks(tried) !== null) best = tried;
+		}
+	};
+	const shortenWaits = () => {
+		for (let index = 0; index < best.length; index++) {
+			for (const shorter of [0, 10, 100, 1_000, 10_000]) {
+				const step = best[index] as FaultStep;
+				if (shorter >= step.waitMs || replays >= MAX_REPLAYS) break;
+				const tried = best.map((each, at) => (at === index ? { ...each, waitMs: shorter } : each));
+				if (breaks(tried) === null) continue;
+				best = tried;
+				break;
 			}
 		}
-		if (!cut || size > 1) size = size === 1 ? 0 : Math.floor(size / 2);
-	}
-	for (let index = best.length - 2; index >= 0; index--) {
-		const [first, second] = best.slice(index, index + 2) as [FaultStep, FaultStep];
-		if (first.fault !== null) continue;
-		const joined = { ...second, waitMs: first.waitMs + second.waitMs };
-		const tried = [...best.slice(0, index), joined, ...best.slice(index + 2)];
-		if (breaks(tried) !== null) best = tried;
-	}
-	for (let index = 0; index < best.length; index++) {
-		for (const shorter of [0, 10, 100, 1_000, 10_000]) {
-			const step = best[index] as FaultStep;
-			if (shorter >= step.waitMs || replays >= MAX_REPLAYS) break;
-			const tried = best.map((each, at) => (at === index ? { ...each, waitMs: shorter } : each));
-			if (breaks(tried) === null) continue;
-			best = tried;
-			break;
-		}
+	};
+	// Once waits are short, more may be left out.
+	for (let before: FaultStep[] | null = null; before !== best && replays < MAX_REPLAYS; ) {
+		before = best;
+		drop();
+		joinWaits();
+		shortenWaits();
 	}
 	return best;
 }
