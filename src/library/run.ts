@@ -3,7 +3,6 @@ import { nanoid } from 'nanoid';
 import type { SupervisorEnd } from '../../machines/master.ts';
 import type { ChildSpec, StopMode, TreeDeclaration, TreeSpec } from '../../machines/spec.ts';
 import type { WorkerContext } from '../../machines/worker.ts';
-import { AbsentHost } from '../hosts/absent.ts';
 import { ActorHost } from '../hosts/actors.ts';
 import { asNobody } from '../hosts/containment.ts';
 import { RealClock } from '../kernel/clock.ts';
@@ -16,6 +15,7 @@ import { RequestError, Tree, type TreeNews } from '../master/tree.ts';
 import { checkSpec, resolveSpec, SpecError } from '../spec/check.ts';
 import { checkFiles } from '../spec/load.ts';
 import { Feed } from './feed.ts';
+import { LaterHost } from './later.ts';
 import { LocalProcesses } from './processes.ts';
 import { type Running, type RunningChild, StartError, type StartOptions, type Transition } from './start.ts';
 
@@ -48,6 +48,7 @@ class Local implements Running<TreeDeclaration> {
 	readonly #tell: Tell = (workerId, fact) => this.#tree?.tell(workerId, fact);
 	readonly #statuses: StatusReader;
 	#processes: LocalProcesses | null = null;
+	#opening: Promise<LocalProcesses> | null = null;
 	#tree: Tree | null = null;
 	#end: (end: SupervisorEnd) => void = () => {};
 	#stopTimer: NodeJS.Timeout | null = null;
@@ -81,18 +82,10 @@ class Local implements Running<TreeDeclaration> {
 	readonly #now = () => this.#clock.now();
 
 	async #start(): Promise<void> {
-		if (needsFolder(this.#spec.root))
-			this.#processes = await LocalProcesses.open({
-				id: this.#spec.id,
-				base: this.#base,
-				tell: this.#tell,
-				now: this.#now,
-				note: (event, path, message) => this.#news({ level: 'info', path, event, message }),
-			});
-		const absent = new AbsentHost('processes and threads in a tree that was started without any', this.#tell, this.#now);
+		if (needsFolder(this.#spec.root)) await this.#open();
 		const host = new Hosts({
-			process: this.#processes?.host ?? absent,
-			thread: this.#processes?.threads ?? absent,
+			process: new LaterHost(async () => (await this.#open()).host, this.#tell, this.#now),
+			thread: new LaterHost(async () => (await this.#open()).threads, this.#tell, this.#now),
 			actor: this.#actors,
 		});
 		const running = new Promise<void>((resolve) => {
@@ -111,6 +104,27 @@ class Local implements Running<TreeDeclaration> {
 		this.#running.start();
 		const end = await Promise.race([running, this.ended]);
 		if (end !== undefined) throw new StartError(`tree '${this.#spec.id}' did not start: ${end.message}`);
+	}
+
+	/** The folder, the lock and the sockets of the tree: taken when the first child needs them. */
+	#open(): Promise<LocalProcesses> {
+		this.#opening ??= LocalProcesses.open({
+			id: this.#spec.id,
+			base: this.#base,
+			tell: this.#tell,
+			now: this.#now,
+			note: (event, path, message) => this.#news({ level: 'info', path, event, message }),
+		}).then(
+			(processes) => {
+				this.#processes = processes;
+				return processes;
+			},
+			(error: Error) => {
+				this.#opening = null;
+				throw error;
+			},
+		);
+		return this.#opening;
 	}
 
 	get #running(): Tree {
@@ -157,6 +171,7 @@ class Local implements Running<TreeDeclaration> {
 	async #close(): Promise<void> {
 		if (this.#stopTimer !== null) clearTimeout(this.#stopTimer);
 		this.#actors.close();
+		await this.#opening?.catch(() => null);
 		await this.#processes?.close();
 		this.#feed.end();
 	}
