@@ -4,7 +4,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { inspect } from 'node:util';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
-import type { ThreadSpec } from '../../machines/spec.ts';
+import type { ReadySpec, ThreadSpec } from '../../machines/spec.ts';
 import type { WorkerEvent } from '../../machines/worker.ts';
 import { ensureDir, logFile, logsDir } from '../home.ts';
 import { firstLook, LOOK_MS, Upkeep } from '../logs/upkeep.ts';
@@ -65,9 +65,8 @@ export class ThreadHost implements Host {
 		void thread.start();
 	}
 
-	watchReadiness({ workerId }: Run): void {
-		this.#threads.get(workerId)?.watchReadiness();
-	}
+	/** It says so itself, from its start on. */
+	watchReadiness(): void {}
 
 	/** Its heartbeat says it. */
 	watchLiveness(): void {}
@@ -125,8 +124,6 @@ class Thread {
 	#loadable: Loadable | null = null;
 	/** It hears. */
 	#isUp = false;
-	#isLoaded = false;
-	#isWatched = false;
 	#isReady = false;
 	#isKilled = false;
 	#isOver = false;
@@ -152,11 +149,6 @@ class Thread {
 		} catch (error) {
 			this.#fail((error as Error).message);
 		}
-	}
-
-	watchReadiness(): void {
-		this.#isWatched = true;
-		this.#considerReadiness();
 	}
 
 	/** False if nobody is there to be asked. */
@@ -241,8 +233,7 @@ class Thread {
 				// It lives in this process, and has no other pid.
 				return this.#tell({ type: 'process.spawned', pid: process.pid, startTicks: ownStartTicks() });
 			case 'loaded':
-				this.#isLoaded = true;
-				return this.#considerReadiness();
+				return this.#awaitReadiness(this.spec.ready);
 			case 'unloadable':
 				this.#unloadable = this.#whyUnloadable(word);
 				return;
@@ -262,15 +253,13 @@ class Thread {
 		}
 	}
 
-	#considerReadiness(): void {
-		const { ready } = this.spec;
-		if (!this.#isWatched || !this.#isLoaded || this.#isOver) return;
+	#awaitReadiness(ready: ReadySpec): void {
 		if (ready.kind === 'spawned') this.#sayReady();
-		else if (ready.kind === 'after') this.#readyTimer ??= setTimeout(() => this.#sayReady(), ready.afterMs).unref();
+		else if (ready.kind === 'after') this.#readyTimer = setTimeout(() => this.#sayReady(), ready.afterMs).unref();
 	}
 
 	#sayReady(): void {
-		if (this.#isReady || this.#isOver) return;
+		if (this.#isReady) return;
 		this.#isReady = true;
 		this.#tell({ type: 'process.ready' });
 	}
@@ -278,7 +267,7 @@ class Thread {
 	#exited(code: number): void {
 		// What it said last may not have been heard yet.
 		for (let late = this.#takeWord(); late !== undefined; late = this.#takeWord()) this.#hear(late.message);
-		if (this.#thrown !== null) this.#print(`${this.#origin === null ? '' : 'Uncaught '}${inspect(this.#thrown.error)}\n`);
+		if (this.#thrown !== null) this.#print(`${this.#origin === null ? '' : 'Uncaught '}${textOf(this.#thrown.error)}\n`);
 		this.#end({ type: 'process.exited', signal: null, maxRssBytes: null, at: this.#options.now(), ...this.#endOf(code) });
 	}
 
@@ -299,7 +288,7 @@ class Thread {
 			const limit = maxOldGenerationSizeMb ?? this.spec.resourceLimits.maxOldGenerationSizeMb;
 			return `out of memory: its heap reached its limit${limit === undefined ? '' : ` of ${limit} MiB`}`;
 		}
-		const text = error instanceof Error ? `${error.name}: ${error.message}` : inspect(error, { depth: 0 });
+		const text = error instanceof Error ? `${error.name}: ${error.message}` : textOf(error);
 		const what = this.#origin === 'unhandledRejection' ? 'unhandled rejection' : 'uncaught';
 		return `${what}: ${(text.split('\n')[0] as string).slice(0, MAX_THROWN)}`;
 	}
@@ -339,6 +328,9 @@ class Thread {
 		}
 	}
 }
+
+/** What cannot be sent comes as a text of it. */
+const textOf = (thrown: unknown) => (typeof thrown === 'string' ? thrown : inspect(thrown));
 
 let started: number | null = null;
 
