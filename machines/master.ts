@@ -23,6 +23,7 @@ import {
 } from './operations.ts';
 import { mayRestart, noRestarts } from './restart.ts';
 import { type Exit, type ExitReason, NEVER_MS, type StopMode, type SupervisorSpec } from './spec.ts';
+import { OrderedTrie } from './trie.ts';
 
 /** What a master hears. A death comes with the moment (monotonic ms, in `exit.at`) and the chance for its jitter. */
 export type MasterEvent =
@@ -356,7 +357,7 @@ export const masterMachine = setup({
 			/** Those who have been asked are asked again, harder. */
 			hurry: enqueueing(({ context, enqueue }) => {
 				const { mode } = context;
-				enqueue.assign({ operations: context.operations.map((operation) => ({ ...operation, mode })) });
+				enqueue.assign({ operations: context.operations.map((operation) => ({ ...operation, mode, allAsked: false })) });
 				for (const { id, incarnation, phase } of context.children.values())
 					if (phase === 'draining') enqueue({ type: 'drainChild', params: { id, incarnation, mode } });
 			}),
@@ -373,7 +374,7 @@ export const masterMachine = setup({
 			path: input.spec.path,
 			start: input.spec.start,
 			intensity: input.spec.intensity,
-			children: new Map(
+			children: OrderedTrie.of(
 				input.spec.children.map(({ id, restart }) => [id, { ...unborn, id, rule: restart, incarnation: input.incarnations?.get(id) ?? 0 }]),
 			),
 			log: noRestarts,

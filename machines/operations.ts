@@ -10,6 +10,7 @@
  */
 import { affected, backoffMs, countFailures, intensityExceeded, logRestart, noRestarts, type RestartLog } from './restart.ts';
 import type { AutoShutdown, Exit, Intensity, RestartRule, StopMode, Strategy } from './spec.ts';
+import type { OrderedTrie } from './trie.ts';
 
 /** What a supervisor knows of one child. */
 export interface Child {
@@ -53,8 +54,12 @@ export interface Operation {
 	/** Ids in start order. */
 	scope: string[];
 	phase: 'queued' | 'stopping' | 'waiting' | 'starting';
-	/** What it has launched so far. */
-	launched: string[];
+	/** While it stops: those from here on are down. Whether all have been asked to go already. */
+	left: number;
+	allAsked: boolean;
+	/** While it starts: those before have been launched, or passed over; and those before have come up, or are down. */
+	tried: number;
+	settled: number;
 	/**
 	 * Between stop and start. null: none. 0: the retry of a start that failed, which goes behind what already waits, and only
 	 * then stops what is left of the attempt (OTP mails it to itself).
@@ -101,7 +106,7 @@ export type Answer = { ok: true; incarnation: number | null } | { ok: false; cod
 
 export interface Supervision {
 	/** In start order. */
-	children: ReadonlyMap<string, Child>;
+	children: OrderedTrie<Child>;
 	start: 'ordered' | 'parallel';
 	intensity: Intensity;
 	log: RestartLog;
@@ -132,13 +137,11 @@ const overlap = (a: Operation, b: Operation) => a.scope.some((id) => b.scope.inc
 export function withChild(state: Supervision, id: string, change: Partial<Child>): Supervision {
 	const child = state.children.get(id);
 	if (child === undefined) return state;
-	return { ...state, children: new Map(state.children).set(id, { ...child, ...change }) };
+	return { ...state, children: state.children.with(id, { ...child, ...change }) };
 }
 
 export function withoutChild(state: Supervision, id: string): Supervision {
-	const children = new Map(state.children);
-	children.delete(id);
-	return { ...state, children };
+	return { ...state, children: state.children.without(id) };
 }
 
 /** OTP keeps no trace of a temporary child that has ended. A declared one stays in the list here, but only to be looked at. */
@@ -162,9 +165,9 @@ export function shutsDown(state: Supervision, ended: Child): boolean {
 	if (!ended.rule.significant || state.autoShutdown === 'never') return false;
 	if (state.autoShutdown === 'any_significant') return true;
 	// Only what is up, or will be, holds it: not what was terminated by request.
-	return ![...state.children.values()].some(
-		({ id, rule, phase }) => id !== ended.id && rule.significant && (phase !== 'down' || isRestarting(state, id)),
-	);
+	return !state.children
+		.values()
+		.some(({ id, rule, phase }) => id !== ended.id && rule.significant && (phase !== 'down' || isRestarting(state, id)));
 }
 
 /** The operation that has its hands on a child now, if any. */
@@ -173,10 +176,13 @@ export function operationOn(state: Supervision, id: string): Operation | undefin
 }
 
 /** Adds an operation behind the others. One that only waits, and for nothing but what the new one covers, is absorbed. */
-export function plan(state: Supervision, operation: Omit<Operation, 'id' | 'phase' | 'launched'>): { state: Supervision; asks: Ask[] } {
+export function plan(
+	state: Supervision,
+	operation: Omit<Operation, 'id' | 'phase' | keyof typeof fresh>,
+): { state: Supervision; asks: Ask[] } {
 	const absorbed = state.operations.filter((other) => other.phase === 'waiting' && other.scope.every((id) => operation.scope.includes(id)));
 	const mailed = operation.delayMs === 0;
-	const added: Operation = { ...operation, id: state.nextOperation, phase: mailed ? 'waiting' : 'queued', launched: [] };
+	const added: Operation = { ...operation, id: state.nextOperation, phase: mailed ? 'waiting' : 'queued', ...fresh };
 	return {
 		state: {
 			...state,
@@ -213,7 +219,7 @@ export function planRestart(
 	const failures = countFailures(child.failures, child.readyAt, exit.at, child.rule.backoff);
 	const delayMs = slow ? child.rule.backoff.toMs : backoffMs(child.rule.backoff, failures, chance);
 	const failed = operationOn(state, id);
-	const ids = [...state.children.keys()];
+	const ids = state.children.keys();
 	// A failed attempt goes on with the range it was part of: everything again under one_for_all, from the one that
 	// failed under rest_for_one. The initial start is nobody's restart: there a child stands for itself.
 	const partOf = failed !== undefined && failed.kind !== 'start' ? failed : undefined;
@@ -254,8 +260,7 @@ export function describe(id: string, { reason, code, signal, detail }: Exit): st
 }
 
 /** Whether an operation may bring a child up: not what is down for good, and a temporary only at the first start or when asked for. */
-function mayLaunch({ kind, launched }: Operation, { id, rule, standing }: Child): boolean {
-	if (launched.includes(id)) return false;
+function mayLaunch({ kind }: Operation, { rule, standing }: Child): boolean {
 	if (kind === 'request' || kind === 'add' || kind === 'revive') return true;
 	if (standing === 'gaveUp' || standing === 'fatal') return false;
 	return kind === 'start' || rule.type !== 'temporary';
@@ -325,7 +330,7 @@ export function take(state: Supervision, asked: Asked): { state: Supervision; as
 		if (child !== undefined) return no('already_started', `there is a child '${id}' already: it runs as incarnation ${child.incarnation}`);
 		const { rule, incarnation } = asked;
 		// Last in the order, also if it has been there before.
-		const children = new Map(withoutChild(state, id).children).set(id, { ...unborn, id, rule, incarnation, added: true });
+		const children = state.children.without(id).with(id, { ...unborn, id, rule, incarnation, added: true });
 		const planned = plans('add', { ...state, children }, id);
 		return { state: planned.state, asks: [{ do: 'add', id, request }, ...planned.asks] };
 	}
@@ -361,25 +366,35 @@ export function failRequest(state: Supervision, { id, exit }: Death): { state: S
 function advance(before: Supervision, given: Operation, asks: Ask[]): { state: Supervision; operation: Operation | null } {
 	let state = before;
 	let operation = given;
-	const children = () => operation.scope.flatMap((id) => state.children.get(id) ?? []);
-	if (operation.phase === 'queued') operation = { ...operation, phase: 'stopping' };
+	const { scope, kind } = operation;
+	const childAt = (index: number) => state.children.get(scope[index] as string);
+	const retireChild = (child: Child, standing: Child['standing']) => {
+		const retired = retire(state, child, standing);
+		state = retired.state;
+		asks.push(...retired.asks);
+	};
+	if (operation.phase === 'queued') operation = { ...operation, phase: 'stopping', ...fresh, left: scope.length };
 	if (operation.phase === 'stopping') {
-		const up = children().filter(({ phase }) => phase !== 'down');
+		let { left, allAsked } = operation;
+		const drain = (index: number) => {
+			const child = childAt(index);
+			if (child === undefined || child.phase === 'down' || child.phase === 'draining') return;
+			state = withChild(state, child.id, { phase: 'draining' });
+			asks.push({ do: 'drain', id: child.id, incarnation: child.incarnation, mode: operation.mode });
+		};
 		// Children that start side by side do not depend on each other, so they may go side by side; a kill waits for nobody.
-		const together = state.start === 'parallel' || operation.mode === 'kill';
-		for (const { id, incarnation, phase } of together ? up.reverse() : up.slice(-1)) {
-			if (phase === 'draining') continue;
-			state = withChild(state, id, { phase: 'draining' });
-			asks.push({ do: 'drain', id, incarnation, mode: operation.mode });
+		if (!allAsked && (state.start === 'parallel' || operation.mode === 'kill')) {
+			for (let index = left - 1; index >= 0; index--) drain(index);
+			allAsked = true;
 		}
-		if (up.length > 0) return { state, operation };
-		if (operation.kind === 'stop') return { state, operation: null };
-		if (operation.kind === 'terminate') {
-			for (const child of children()) {
-				const retired = retire(state, child, 'stopped');
-				state = retired.state;
-				asks.push(...retired.asks);
-			}
+		while (left > 0 && (childAt(left - 1)?.phase ?? 'down') === 'down') left -= 1;
+		if (left > 0) {
+			drain(left - 1);
+			return { state, operation: { ...operation, left, allAsked } };
+		}
+		if (kind === 'stop') return { state, operation: null };
+		if (kind === 'terminate') {
+			for (const id of scope) retireChild(state.children.get(id) as Child, 'stopped');
 			return { state, operation: null };
 		}
 		if (operation.delayMs !== null) {
@@ -388,24 +403,25 @@ function advance(before: Supervision, given: Operation, asks: Ask[]): { state: S
 		}
 		operation = { ...operation, phase: 'starting' };
 	}
-	for (const child of children()) {
-		const { id, phase } = child;
-		if (phase === 'down' && mayLaunch(operation, child)) {
+	let { tried, settled } = operation;
+	for (;;) {
+		// Of those that it has launched, each has come up, or has not and is down.
+		while (settled < tried && childAt(settled)?.phase !== 'starting') settled += 1;
+		if (tried === scope.length || (settled < tried && state.start === 'ordered')) break;
+		const child = childAt(tried);
+		tried += 1;
+		if (child?.phase !== 'down') continue;
+		if (mayLaunch(operation, child)) {
+			const { id } = child;
 			const incarnation = child.incarnation + 1;
-			const restarts = child.restarts + (operation.kind === 'restart' ? 1 : 0);
-			const failures = operation.kind === 'request' ? 0 : child.failures;
-			operation = { ...operation, launched: [...operation.launched, id] };
+			const restarts = child.restarts + (kind === 'restart' ? 1 : 0);
+			const failures = kind === 'request' ? 0 : child.failures;
 			state = withChild(state, id, { phase: 'starting', incarnation, restarts, failures, standing: null, readyAt: null });
 			asks.push({ do: 'launch', id, incarnation });
-			if (state.start === 'ordered') return { state, operation };
-		} else if (phase === 'down' && operation.kind === 'restart' && child.rule.type === 'temporary' && child.standing === null) {
-			const retired = retire(state, child, 'finished');
-			state = retired.state;
-			asks.push(...retired.asks);
-		} else if (phase === 'starting' && state.start === 'ordered') {
-			return { state, operation };
-		}
+		} else if (kind === 'restart' && child.rule.type === 'temporary' && child.standing === null) retireChild(child, 'finished');
 	}
-	const starting = children().some(({ phase }) => phase === 'starting');
-	return { state, operation: starting ? operation : null };
+	return { state, operation: settled < scope.length ? { ...operation, tried, settled } : null };
 }
+
+/** Where an operation is in its range, as it begins. */
+const fresh = { left: 0, allAsked: false, tried: 0, settled: 0 };

@@ -80,6 +80,57 @@ export class Trie<V> {
 	}
 }
 
+/** The same with an order: that of arrival. To add or remove a key costs as much as there are keys, to change one does not. */
+export class OrderedTrie<V> {
+	readonly #order: readonly string[];
+	readonly #values: Trie<V>;
+
+	constructor(order: readonly string[] = [], values: Trie<V> = new Trie()) {
+		this.#order = order;
+		this.#values = values;
+	}
+
+	static of<V>(entries: Iterable<readonly [string, V]>): OrderedTrie<V> {
+		const all = [...entries];
+		return new OrderedTrie(
+			all.map(([key]) => key),
+			all.reduce((values, [key, value]) => values.with(key, value), new Trie<V>()),
+		);
+	}
+
+	get size(): number {
+		return this.#order.length;
+	}
+
+	has(key: string): boolean {
+		return this.#values.get(key) !== undefined;
+	}
+
+	get(key: string): V | undefined {
+		return this.#values.get(key);
+	}
+
+	keys(): readonly string[] {
+		return this.#order;
+	}
+
+	values(): V[] {
+		return this.#order.map((key) => this.#values.get(key) as V);
+	}
+
+	/** A new key is the last. */
+	with(key: string, value: V): OrderedTrie<V> {
+		return new OrderedTrie(this.has(key) ? this.#order : [...this.#order, key], this.#values.with(key, value));
+	}
+
+	without(key: string): OrderedTrie<V> {
+		return new OrderedTrie(
+			this.#order.filter((other) => other !== key),
+			this.#values.without(key),
+		);
+	}
+}
+
 function insert<V>(node: Node<V>, shift: number, leaf: Leaf<V>): Node<V> {
 	const bit = bitOf(leaf.hash, shift);
 	const place = placeOf(node.bitmap, bit);

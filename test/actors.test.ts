@@ -391,6 +391,24 @@ test('unheard events that are kept come in order, before later ones; beyond the 
 	stage.host.close();
 });
 
+test('what goes on throwing after its end is told once', async () => {
+	const stage = new Stage();
+	let thrown = 0;
+	const run = stage.launch(
+		fromCallback(() => {
+			const interval = setInterval(() => {
+				thrown += 1;
+				if (thrown === 5) clearInterval(interval);
+				fail();
+			}, 1);
+		}),
+	);
+	stage.host.kill(run);
+	stage.host.forget(run);
+	await until('it has thrown again and again', () => thrown === 5);
+	assert.is(stage.heard('actor.late').length, 1);
+});
+
 const later = async (stage: Stage) => until('it crashes', () => stage.facts.length === 2);
 const asides: Array<[name: string, aside: () => void]> = [
 	['a timer', () => void setTimeout(() => fail(), 1)],

@@ -2,7 +2,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { angelMachine, FORCINGS } from '../machines/angel.ts';
 import { defaults } from '../machines/spec.ts';
-import { type Row, Table } from './support/table.ts';
+import { type Row, Table } from '../src/testing/table.ts';
 
 const checked = {
 	type: 'spec.checked',

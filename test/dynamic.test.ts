@@ -2,7 +2,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type DynamicContext, type DynamicInput, dynamicMachine } from '../machines/dynamic.ts';
 import type { DynamicSpec, ExitReason, RestartRule, WorkSpec } from '../machines/spec.ts';
-import { type Row, Table } from './support/table.ts';
+import { type Row, Table } from '../src/testing/table.ts';
 import { child, rule } from './support/world.ts';
 
 const ready = (id: string, incarnation = 1) => ({ type: 'child.ready', id, incarnation, at: 10 });

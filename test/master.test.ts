@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import { type MasterContext, type MasterInput, masterMachine } from '../machines/master.ts';
 import { MAX_MAIL } from '../machines/operations.ts';
 import type { ExitReason, RestartType } from '../machines/spec.ts';
-import { type Row, Table } from './support/table.ts';
+import { type Row, Table } from '../src/testing/table.ts';
 import { child, rule, supervisor } from './support/world.ts';
 
 const ready = (id: string, incarnation = 1) => ({ type: 'child.ready', id, incarnation, at: 10 });

@@ -56,6 +56,9 @@ test('the test of a transition that it shows passes', () =>
 		assert.match(run('--test-reporter=tap', 'worker.test.js'), /^# pass 1$/m);
 	}));
 
+test('the tree that it shows as a library runs', () =>
+	inProject({ 'bank.js': block('js', 'import { actor') }, (run) => assert.is(run('bank.js'), '10\n0\n')));
+
 const time = (ms: number) => (ms === 0 ? '0' : ms < 1_000 ? `${ms} ms` : `${ms / 1_000} s`);
 const window = ({ restarts, withinMs }: { restarts: number; withinMs: number }) => `${restarts} within ${time(withinMs)}`;
 const backoff = ({ fromMs, toMs, resetAfterMs }: { fromMs: number; toMs: number; resetAfterMs: number }) =>

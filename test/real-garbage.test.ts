@@ -2,8 +2,8 @@
 import net from 'node:net';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { seeded } from '../src/testing/chance.ts';
 import { inPlace, until } from './support/run.ts';
-import { seeded } from './support/world.ts';
 
 const spec = `
 	import { command, node, tree } from 'choir';

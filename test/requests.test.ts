@@ -1,11 +1,14 @@
 /** What is asked of a running tree: children that come and go, static supervisors and dynamic ones, on the simulated clock. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { DynamicSpec, WorkSpec } from '../machines/spec.ts';
-import { RequestError } from '../src/master/tree.ts';
+import { type DynamicSpec, defaults, type WorkSpec } from '../machines/spec.ts';
+import { SimulatedClock } from '../src/kernel/clock.ts';
+import type { Run } from '../src/master/host.ts';
+import { RequestError, Tree } from '../src/master/tree.ts';
 import { command, supervisor as declared } from '../src/spec/builders.ts';
 import { SpecError } from '../src/spec/check.ts';
-import { child, rule, supervisor, World } from './support/world.ts';
+import type { World } from '../src/testing/world.ts';
+import { child, rule, supervisor, worldOf as worldWith } from './support/world.ts';
 
 const late = command('late', { run: ['true'], restart: { backoff: 0 } });
 
@@ -26,9 +29,42 @@ function dynamic(path: string, more: Partial<DynamicSpec> = {}, change: Paramete
 
 /** A world in which a tree with these children runs. */
 function worldOf(children: Parameters<typeof supervisor>[1]): World {
-	const world = new World(supervisor('', children));
-	world.tree.start();
-	return world.advance(1_000);
+	return worldWith(supervisor('', children)).advance(1_000);
+}
+
+/** A tree whose children start at once, or not at all, and die as soon as they are asked to. */
+function treeOf(
+	children: Parameters<typeof supervisor>[1],
+	starts: (run: Run) => boolean,
+	started = true,
+): { tree: Tree; launched: Run[] } {
+	const launched: Run[] = [];
+	const end = ({ workerId }: Run) => tree.tell(workerId, { type: 'process.exited', code: 0, signal: null, maxRssBytes: null, at: 0 });
+	const nothing = () => {};
+	let ids = 0;
+	const tree = new Tree({
+		spec: { id: 'test', root: supervisor('', children), stopTimeoutMs: 1_000, master: defaults.master },
+		clock: new SimulatedClock(),
+		chance: () => 0,
+		newId: () => `w${++ids}`,
+		news: nothing,
+		running: nothing,
+		ended: nothing,
+		host: {
+			launch: (run) => {
+				launched.push(run);
+				tree.tell(run.workerId, starts(run) ? { type: 'process.ready' } : { type: 'process.failed', message: 'no such file', at: 0 });
+			},
+			askToDrain: end,
+			terminate: end,
+			kill: end,
+			watchReadiness: nothing,
+			watchLiveness: nothing,
+			forget: nothing,
+		},
+	});
+	if (started) tree.start();
+	return { tree, launched };
 }
 
 /** What becomes of a request while time passes. */
@@ -56,14 +92,14 @@ test('a child is added last, restarted like any other, terminated, started again
 	const world = worldOf([child('a'), child('b')]);
 	const { tree } = world;
 	assert.equal(await within(world, 100, tree.startChild('', late)), { path: 'late', incarnation: 1 });
-	assert.equal(world.alive, ['a#1', 'b#1', 'late#1']);
-	world.exit('late', 1);
+	assert.equal(world.alive(), ['a#1', 'b#1', 'late#1']);
+	world.crash('late');
 	world.advance(100);
-	assert.equal(world.alive, ['a#1', 'b#1', 'late#2']);
+	assert.equal(world.alive(), ['a#1', 'b#1', 'late#2']);
 	assert.is(await within(world, 100, refusal(tree.startChild('', late))), 'already_started');
 	assert.is(await within(world, 100, refusal(tree.deleteChild('', 'late'))), 'running');
 	await within(world, 100, tree.terminateChild('', 'late'));
-	assert.equal(world.alive, ['a#1', 'b#1']);
+	assert.equal(world.alive(), ['a#1', 'b#1']);
 	assert.is(await within(world, 100, refusal(tree.startChild('', late))), 'already_present');
 	assert.equal(await within(world, 100, tree.restartChild('', 'late')), { path: 'late', incarnation: 3 });
 	await within(world, 100, tree.terminateChild('', 'late'));
@@ -93,40 +129,41 @@ test('what is added is checked like what is declared', async () => {
 });
 
 test('a child that cannot be started is not kept, and not tried again', async () => {
-	const world = new World(supervisor('', [child('a')]), { behaviours: { late: { spawn: 'fails' } } });
-	world.tree.start();
-	world.advance(1_000);
-	assert.is(await within(world, 100, refusal(world.tree.startChild('', late))), 'start_failed');
-	assert.equal(world.trace.filter((line) => line.includes('late#')).length, 2);
+	const { tree, launched } = treeOf([child('a')], (run) => run.path !== 'late');
+	assert.is(await refusal(tree.startChild('', late)), 'start_failed');
 	assert.equal(
-		world.tree.view.map(({ path }) => path),
+		launched.map(({ path }) => path),
+		['a', 'late'],
+	);
+	assert.equal(
+		tree.view.map(({ path }) => path),
 		['a'],
 	);
-	assert.is(world.end, null);
+	assert.is(tree.state, 'running');
 });
 
 test('a supervisor with children can be added; when its own supervisor is restarted, only what was declared is there', async () => {
 	const world = worldOf([supervisor('s', [child('s/a')], { intensity: { restarts: 0, withinMs: 1_000 } })]);
 	const { tree } = world;
 	await within(world, 200, tree.startChild('s', declared('more', { children: [late] })));
-	assert.equal(world.alive, ['s/a#1', 's/more/late#1']);
+	assert.equal(world.alive(), ['s/a#1', 's/more/late#1']);
 	assert.equal(await within(world, 100, tree.countChildren('s')), { specs: 2, active: 2, supervisors: 1, workers: 1 });
-	world.exit('s/a', 1);
+	world.crash('s/a');
 	world.advance(1_000);
-	assert.equal(world.alive, ['s/a#2']);
+	assert.equal(world.alive(), ['s/a#2']);
 	assert.equal(tree.resolve('s/more'), []);
 	assert.is(tree.kernel.state('master:s/more'), null);
 });
 
 test('whoever asks while the tree stops, or before it has started, gets an answer', async () => {
 	const world = worldOf([child('a')]);
-	world.tree.stop('drain');
+	world.stop('drain');
 	const asked = refusal(world.tree.whichChildren(''));
 	world.advance(1_000);
 	assert.is(await asked, 'stopping');
-	assert.is(world.end?.why, 'asked');
+	assert.is(world.ended?.why, 'asked');
 	assert.is(await refusal(world.tree.whichChildren('')), 'stopping');
-	assert.is(await refusal(new World(supervisor('', [child('a')])).tree.startChild('', late)), 'stopping');
+	assert.is(await refusal(treeOf([child('a')], () => true, false).tree.startChild('', late)), 'stopping');
 });
 
 test('a dynamic supervisor starts children by name, or with a name of its own', async () => {
@@ -134,10 +171,10 @@ test('a dynamic supervisor starts children by name, or with a name of its own', 
 	const { tree } = world;
 	assert.equal(await within(world, 100, tree.startChild('pool', { id: 'x' })), { path: 'pool/x', incarnation: 1 });
 	assert.equal(await within(world, 100, tree.startChild('pool', {})), { path: 'pool/job-1', incarnation: 1 });
-	assert.equal(world.alive, ['a#1', 'pool/x#1', 'pool/job-1#1']);
-	world.exit('pool/x', 1);
+	assert.equal(world.alive(), ['a#1', 'pool/x#1', 'pool/job-1#1']);
+	world.crash('pool/x');
 	world.advance(100);
-	assert.equal(world.alive, ['a#1', 'pool/job-1#1', 'pool/x#2']);
+	assert.equal(world.alive(), ['a#1', 'pool/job-1#1', 'pool/x#2']);
 	assert.equal(await within(world, 100, tree.countChildren('pool')), { specs: 1, active: 2, supervisors: 0, workers: 2 });
 	assert.equal(await within(world, 100, tree.countChildren('')), { specs: 2, active: 2, supervisors: 1, workers: 1 });
 	const pool = tree.view[1];
@@ -159,30 +196,27 @@ test('a dynamic supervisor starts children by name, or with a name of its own', 
 });
 
 test('what a child of it begins with stays the same when it is restarted, and is forgotten with it', async () => {
-	const world = worldOf([dynamic('pool')]);
-	const inputs: unknown[] = [];
-	const { launch } = world;
-	world.launch = (run) => {
-		inputs.push(run.input);
-		launch.call(world, run);
-	};
-	await within(world, 100, world.tree.startChild('pool', { id: 'x', input: { n: 1 } }));
-	world.exit('pool/x', 1);
-	world.advance(100);
-	await within(world, 100, world.tree.terminateChild('pool', 'x'));
-	await within(world, 100, world.tree.startChild('pool', { id: 'x' }));
-	assert.equal(inputs, [{ n: 1 }, { n: 1 }, undefined]);
+	const { tree, launched } = treeOf([dynamic('pool')], () => true);
+	await tree.startChild('pool', { id: 'x', input: { n: 1 } });
+	const { workerId } = launched[0] as Run;
+	tree.tell(workerId, { type: 'process.exited', code: 1, signal: null, maxRssBytes: null, at: 0 });
+	await tree.terminateChild('pool', 'x');
+	await tree.startChild('pool', { id: 'x' });
+	assert.equal(
+		launched.map(({ input }) => input),
+		[{ n: 1 }, { n: 1 }, undefined],
+	);
 });
 
 test('a dynamic supervisor that gives up ends with all its children, and comes back empty', async () => {
 	const world = worldOf([dynamic('pool', { intensity: { restarts: 0, withinMs: 1_000 } })]);
 	await within(world, 100, world.tree.startChild('pool', { id: 'x' }));
 	await within(world, 100, world.tree.startChild('pool', { id: 'y' }));
-	world.exit('pool/x', 1);
+	world.crash('pool/x');
 	world.advance(1_000);
-	assert.equal(world.alive, []);
+	assert.equal(world.alive(), []);
 	assert.is(world.tree.kernel.state('master:pool'), 'running');
-	assert.is(world.end, null);
+	assert.is(world.ended, null);
 	assert.equal(await within(world, 100, world.tree.whichChildren('pool')), []);
 });
 
@@ -195,10 +229,10 @@ test('partitions share the names out, and each has an intensity of its own', asy
 	assert.is((await within(world, 100, world.tree.whichChildren('pool'))).length, 30);
 	const [{ path: first } = { path: '' }] = started;
 	await within(world, 100, world.tree.terminateChild('pool', 'x0'));
-	assert.not(world.alive.some((name) => name.startsWith(`${first}#`)));
+	assert.not(world.alive().some((name) => name.startsWith(`${first}#`)));
 	const [, { path: second } = { path: '' }] = started;
 	const others = started.filter(({ path }) => path.split('/')[0] !== second.split('/')[0]).length - 1;
-	world.exit(second, 1);
+	world.crash(second);
 	world.advance(1_000);
 	assert.is((await within(world, 100, world.tree.whichChildren('pool'))).length, others);
 	assert.equal(await within(world, 100, world.tree.countChildren('pool')), { specs: 1, active: others, supervisors: 0, workers: others });
@@ -212,7 +246,7 @@ test('nothing is left of ten thousand children that came and went', async () => 
 		await within(world, 100, Promise.all(ids.map((id) => tree.startChild('pool', { id, input: id }))));
 		await within(world, 100, Promise.all(ids.map((id) => tree.terminateChild('pool', id))));
 	}
-	assert.equal(world.alive, []);
+	assert.equal(world.alive(), []);
 	assert.is([...tree.kernel.ids()].length, 2);
 	assert.is(tree.kernel.pendingTimers, 0);
 });

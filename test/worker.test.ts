@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type WorkerInput, workerMachine } from '../machines/worker.ts';
-import { type Row, Table } from './support/table.ts';
+import { type Row, Table } from '../src/testing/table.ts';
 
 const spawned = { type: 'process.spawned', pid: 7, startTicks: 70 };
 const failed = { type: 'process.failed', message: 'no such program', at: 5 };

@@ -17,12 +17,15 @@ const LAST_LINES = 10;
 /** For an interrupted start to take its tree back. */
 const TAKE_BACK_MS = 130_000;
 
+/** For V8: little is young in an angel, and what it has in memory `fork` has to copy. */
+const angelFlags = ['--max-semi-space-size=1'];
+
 /** The one line that the angel writes on the descriptor it was given. */
 type Report = { ok: true; tree: string; pid: number | null } | { ok: false; exitCode: number; lines: string[] };
 
 export async function start(file: string, { timeout }: { timeout: number }): Promise<number> {
 	const spec = specPath(file);
-	const angel = spawn(process.execPath, [fileURLToPath(new URL('../angel/main.js', import.meta.url)), spec, '3'], {
+	const angel = spawn(process.execPath, [...angelFlags, fileURLToPath(new URL('../angel/main.js', import.meta.url)), spec, '3'], {
 		detached: true,
 		stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
 	});

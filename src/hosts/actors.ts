@@ -149,6 +149,7 @@ export class ActorHost implements Host {
 		this.#newsTimer = asNobody(setTimeout, () => this.#report(), NEWS_MS).unref();
 		const more = count === 1 ? '' : `, the last of ${count}`;
 		const message = `an event was dropped since nobody runs to hear it: ${this.#lastUnheard}${more}`;
-		asNobody(this.#around.news, { level: 'warn', path: '', event: 'event.dropped', message, detail: { count } });
+		if (this.#around.news !== null)
+			asNobody(this.#around.news, { level: 'warn', path: '', event: 'event.dropped', message, detail: { count } });
 	}
 }

@@ -13,7 +13,8 @@ export interface Surroundings {
 	tell: Tell;
 	/** Monotonic ms. */
 	now: () => number;
-	news: (news: TreeNews) => void;
+	/** null: nobody wants to know. */
+	news: ((news: TreeNews) => void) | null;
 }
 
 /** What one went on from, and what it leaves. */
@@ -47,6 +48,8 @@ export class Incarnation implements Owner {
 	#phase: 'starting' | 'alive' | 'ended' = 'starting';
 	#actor: AnyActor | null = null;
 	#stopping = false;
+	/** An error after its end has been told: one is enough, a timer that it left may throw for ever. */
+	#noted = false;
 	#failure: { error: unknown } | null = null;
 	/** Only where a restart goes on from a snapshot. */
 	readonly #resumption: Resumption | null;
@@ -144,6 +147,8 @@ export class Incarnation implements Owner {
 	/** An error in what it has started, which nobody has caught. */
 	blame(error: unknown): void {
 		if (this.#phase === 'ended') {
+			if (this.#noted) return;
+			this.#noted = true;
 			this.#news('warn', 'actor.late', `it had ended when something that it left threw: ${messageOf(error)}`, error);
 		} else {
 			this.#crash(error);
@@ -235,10 +240,12 @@ export class Incarnation implements Owner {
 	}
 
 	#news(level: TreeNews['level'], event: string, what: string, error?: unknown): void {
+		const { news: say } = this.#around;
+		if (say === null) return;
 		const { path } = this.run;
 		const stack = stackOf(error);
 		const news: TreeNews = { level, path, event, message: `${path}: ${what}` };
-		asNobody(this.#around.news, stack === undefined ? news : { ...news, detail: { stack } });
+		asNobody(say, stack === undefined ? news : { ...news, detail: { stack } });
 	}
 
 	#note(resumption: Resumption): void {

@@ -56,7 +56,7 @@ export class SimulatedClock implements Clock {
 	}
 
 	setAlarm(at: number, ring: (lateMs: number) => void): void {
-		this.#alarm = { at: Math.max(at, this.#now), ring };
+		this.#alarm = { at, ring };
 	}
 
 	clearAlarm(): void {
@@ -69,7 +69,8 @@ export class SimulatedClock implements Clock {
 
 	/** When the next timer is due, or null. */
 	get due(): number | null {
-		return this.#waiting.length > 0 ? this.#now : (this.#alarm?.at ?? null);
+		if (this.#waiting.length > 0) return this.#now;
+		return this.#alarm === null ? null : Math.max(this.#alarm.at, this.#now);
 	}
 
 	/** Moves time on by `ms`, from due timer to due timer. */
@@ -79,13 +80,17 @@ export class SimulatedClock implements Clock {
 		this.#now = end;
 	}
 
-	/** As if the process had been stopped for `ms`: time passes, nothing runs; then the missed alarm rings once. */
-	pause(ms: number): void {
+	/**
+	 * As if the process had been stopped for `ms`: time passes, nothing runs. Then, as with the real clock, `hear` what has come in
+	 * meanwhile, and only then the alarm rings that was missed.
+	 */
+	pause(ms: number, hear: () => void = () => {}): void {
 		this.#now += ms;
 		const alarm = this.#alarm;
-		if (alarm === null || alarm.at > this.#now) return;
-		this.#alarm = null;
-		alarm.ring(this.#now - alarm.at);
+		const missed = alarm !== null && alarm.at <= this.#now;
+		if (missed) this.#alarm = null;
+		hear();
+		if (missed) alarm.ring(this.#now - alarm.at);
 		this.advance(0);
 	}
 

@@ -4,18 +4,9 @@
  * supervisor looks at the next death, as in OTP, where a start is a call.
  * The machines only say what is to be done; who starts a kernel says, by name, how it is done.
  */
-import {
-	type AnyActorRef,
-	type AnyActorScope,
-	type AnyEventObject,
-	type AnyMachineSnapshot,
-	type AnyStateMachine,
-	createActor,
-	createMachine,
-	type InputFrom,
-	type InspectionEvent,
-} from 'xstate';
+import type { AnyEventObject, AnyMachineSnapshot, AnyStateMachine, InputFrom, InspectionEvent } from 'xstate';
 import { NEVER_MS } from '../../machines/spec.ts';
+import { type Asked, Chart, type Moment } from './chart.ts';
 import { type Clock, PAUSED_MS } from './clock.ts';
 import { type Timer, Timers } from './timers.ts';
 
@@ -50,10 +41,8 @@ export interface KernelOptions {
 }
 
 interface Cell {
-	machine: AnyStateMachine;
-	snapshot: AnyMachineSnapshot;
-	/** Its state as one word. */
-	name: string;
+	chart: Chart;
+	moment: Moment;
 	effects: Record<string, (params: unknown, id: string) => void>;
 	/** null: none runs. There may be very many cells. */
 	timers: Map<string, Timer> | null;
@@ -66,14 +55,21 @@ interface Letter {
 	birth: { machine: AnyStateMachine; input: unknown; effects: Cell['effects'] } | null;
 }
 
-interface Asked {
-	type: string;
-	params: unknown;
-}
-
 const nothing: readonly Asked[] = [];
 
-/** A state as one word: `running.healthy`, and `a+b` for what is parallel. */
+const charts = new WeakMap<AnyStateMachine, Chart>();
+
+function chartOf(machine: AnyStateMachine): Chart {
+	const known = charts.get(machine) ?? new Chart(machine);
+	charts.set(machine, known);
+	return known;
+}
+
+function snapshotOf(machine: AnyStateMachine, { state, context, status, output }: Moment): AnyMachineSnapshot {
+	return machine.resolveState({ value: state.value, context, status, output } as Parameters<typeof machine.resolveState>[0]);
+}
+
+/** A state as one word: `running.healthy`. */
 export function stateName(value: unknown): string {
 	if (typeof value === 'string') return value;
 	return Object.entries(value as Record<string, unknown>)
@@ -98,27 +94,10 @@ export class Kernel {
 	#stepping = false;
 	#yielded = false;
 	#alarmAt = Number.POSITIVE_INFINITY;
-	#asked: Asked[] = [];
-	readonly #scope: AnyActorScope;
 
 	constructor(options: KernelOptions) {
 		this.clock = options.clock;
 		this.#options = options;
-		// One inert scope for all steps: a scope of its own for each costs four times the step.
-		const blank = createActor(createMachine({}));
-		this.#scope = {
-			self: blank as unknown as AnyActorRef,
-			id: '',
-			sessionId: '',
-			logger: () => {},
-			defer: () => {},
-			emit: () => {},
-			stopChild: () => {},
-			system: blank.system,
-			actionExecutor: (action) => {
-				this.#asked.push(action);
-			},
-		};
 	}
 
 	/** Starts a machine under `id`; its first step is taken in its turn, like any other. */
@@ -137,14 +116,25 @@ export class Kernel {
 		this.#setAlarm();
 	}
 
+	/** What a machine knows, or undefined if there is none of that id. */
+	context(id: string): unknown {
+		return this.#cells.get(id)?.moment.context;
+	}
+
+	/** Whether there is a machine of that id that has not ended. */
+	isActive(id: string): boolean {
+		return this.#cells.get(id)?.moment.status === 'active';
+	}
+
+	/** As XState would give it, made when it is asked for: for viewers. */
 	snapshot(id: string): AnyMachineSnapshot | undefined {
-		return this.#cells.get(id)?.snapshot;
+		const cell = this.#cells.get(id);
+		return cell === undefined ? undefined : snapshotOf(cell.chart.machine, cell.moment);
 	}
 
 	/** The state of a machine as one word, or null if there is none of that id. */
 	state(id: string): string | null {
-		const cell = this.#cells.get(id);
-		return cell === undefined ? null : cell.name;
+		return this.#cells.get(id)?.moment.state.name ?? null;
 	}
 
 	ids(): IterableIterator<string> {
@@ -213,44 +203,33 @@ export class Kernel {
 
 	#step({ to: id, event, birth }: Letter): void {
 		const cell = this.#cells.get(id);
-		if (birth === null && (cell === undefined || cell.snapshot.status !== 'active')) {
-			this.#tell(id, event, cell?.name ?? '', cell?.name ?? '', null, nothing);
-			return;
-		}
-		const before = cell?.snapshot;
-		this.#asked = [];
-		let snapshot: AnyMachineSnapshot;
+		const from = cell?.moment.state.name ?? '';
+		if (birth === null && cell?.moment.status !== 'active') return this.#tell(id, event, from, from, null, nothing);
+		const asked: Asked[] = [];
+		let stepped: Cell;
 		try {
-			snapshot =
-				birth === null
-					? (before as AnyMachineSnapshot).machine.transition(before as AnyMachineSnapshot, event, this.#scope)
-					: birth.machine.getInitialSnapshot(this.#scope, birth.input);
-			if (snapshot.status === 'error') throw snapshot.error;
+			if (birth === null) {
+				stepped = cell as Cell;
+				stepped.moment = stepped.chart.take(stepped.moment, event, asked);
+			} else {
+				const chart = chartOf(birth.machine);
+				stepped = { chart, moment: chart.begin(birth.input, asked), effects: birth.effects, timers: null };
+			}
 		} catch (error) {
 			// The machine stays where it was: one broken machine must not take the others along.
 			this.#options.fault?.(id, `step ${event.type}`, error);
 			return;
 		}
-		const asked = this.#asked;
-		const stepped: Cell =
-			cell !== undefined && birth === null
-				? cell
-				: { machine: snapshot.machine, snapshot, name: '', effects: (birth as NonNullable<Letter['birth']>).effects, timers: null };
-		const from = birth === null ? stepped.name : (cell?.name ?? '');
-		// What did not move has the same value, if not the same object.
-		if (snapshot.value !== before?.value) stepped.name = stateName(snapshot.value);
-		stepped.snapshot = snapshot;
 		if (birth !== null) {
 			this.remove(id);
 			this.#cells.set(id, stepped);
 			this.#inspect({ type: '@xstate.actor' }, id);
 		}
-		if (from !== stepped.name) this.#options.changed?.(id, this.clock.now());
-		this.#tell(id, event, from, stepped.name, snapshot, asked);
+		const to = stepped.moment.state.name;
+		if (from !== to || birth !== null) this.#options.changed?.(id, this.clock.now());
+		this.#tell(id, event, from, to, stepped, asked);
 		for (const action of asked) this.#carryOut(id, stepped, action);
-		if (snapshot.status !== 'active') {
-			this.#cancelTimers(stepped);
-		}
+		if (stepped.moment.status !== 'active') this.#cancelTimers(stepped);
 	}
 
 	#cancelTimers(cell: Cell): void {
@@ -285,7 +264,7 @@ export class Kernel {
 	}
 
 	#cancelTimer(cell: Cell, params: unknown): void {
-		const name = typeof params === 'string' ? params : (params as { sendId: string }).sendId;
+		const name = (params as { sendId: string }).sendId;
 		const timer = cell.timers?.get(name);
 		if (timer === undefined) return;
 		this.#timers.cancel(timer);
@@ -317,10 +296,10 @@ export class Kernel {
 		this.#setAlarm();
 	}
 
-	#tell(id: string, event: AnyEventObject, from: string, to: string, snapshot: AnyMachineSnapshot | null, asked: readonly Asked[]): void {
+	#tell(id: string, event: AnyEventObject, from: string, to: string, stepped: Cell | null, asked: readonly Asked[]): void {
 		if (this.#options.inspect !== undefined) {
 			this.#inspect({ type: '@xstate.event', event, sourceRef: undefined }, id);
-			if (snapshot !== null) this.#inspect({ type: '@xstate.snapshot', event, snapshot }, id);
+			if (stepped !== null) this.#inspect({ type: '@xstate.snapshot', event, snapshot: this.snapshot(id) }, id);
 			for (const { type, params } of asked) this.#inspect({ type: '@xstate.action', action: { type, params } }, id);
 		}
 		if (this.#options.watch === undefined) return;
@@ -332,14 +311,14 @@ export class Kernel {
 			from,
 			to,
 			effects,
-			ignored: snapshot === null || (from === to && asked.length === 0),
+			ignored: stepped === null || (from === to && asked.length === 0),
 		});
 	}
 
 	#inspect(event: Record<string, unknown>, id: string): void {
 		if (this.#options.inspect === undefined) return;
 		const cell = this.#cells.get(id);
-		const actorRef = { id, sessionId: id, logic: cell?.machine, getSnapshot: () => cell?.snapshot };
+		const actorRef = { id, sessionId: id, logic: cell?.chart.machine, getSnapshot: () => this.snapshot(id) };
 		this.#options.inspect({ ...event, rootId: 'choir', actorRef } as unknown as InspectionEvent);
 	}
 }

@@ -62,7 +62,11 @@ class Local implements Running<TreeDeclaration> {
 		this.#spec = spec;
 		this.#base = base;
 		this.#options = options;
-		this.#actors = new ActorHost({ tell: this.#tell, now: this.#now, news: (news) => this.#news(news) });
+		this.#actors = new ActorHost({
+			tell: this.#tell,
+			now: this.#now,
+			news: options.news === undefined ? null : (news) => this.#news(news),
+		});
 		this.#statuses = new StatusReader(this.#now, {
 			says: (workerId) => this.#processes?.workers.statusText(workerId) ?? this.#processes?.threads.statusText(workerId) ?? null,
 			threadUsage: (workerId) => this.#processes?.threads.usage(workerId) ?? null,
@@ -153,7 +157,6 @@ class Local implements Running<TreeDeclaration> {
 	async #close(): Promise<void> {
 		if (this.#stopTimer !== null) clearTimeout(this.#stopTimer);
 		this.#actors.close();
-		this.#running.kernel.close();
 		await this.#processes?.close();
 		this.#feed.end();
 	}
@@ -165,7 +168,7 @@ class Local implements Running<TreeDeclaration> {
 	#watch({ id, from, to, at }: Step): void {
 		if (!this.#feed.isRead || from === to) return;
 		const isWorker = id.startsWith('worker:');
-		const exit = isWorker && to === 'dead' ? (this.#running.kernel.snapshot(id)?.context as WorkerContext | undefined)?.exit : null;
+		const exit = isWorker && to === 'dead' ? (this.#running.kernel.context(id) as WorkerContext | undefined)?.exit : null;
 		this.#feed.put({
 			type: 'transition',
 			at: this.#statuses.isoOf(at),

@@ -23,7 +23,7 @@ export class EventLog {
 	readonly #file: string;
 	#fd: number | null = null;
 	#bytes = 0;
-	#waiting = '';
+	#waiting: Array<{ time: Date; at: number; record: EventRecord }> = [];
 
 	constructor(dir: string) {
 		this.#file = eventsFile(dir);
@@ -37,16 +37,17 @@ export class EventLog {
 	}
 
 	write(record: EventRecord): void {
-		if (this.#waiting === '') setImmediate(() => this.flush());
-		this.#waiting += JSON.stringify({ time: new Date().toISOString(), at: Math.round(performance.now()), ...record }) + '\n';
+		if (this.#waiting.length === 0) setImmediate(() => this.flush());
+		this.#waiting.push({ time: new Date(), at: Math.round(performance.now()), record });
 	}
 
 	flush(): void {
-		const lines = this.#waiting;
-		this.#waiting = '';
-		if (lines === '') return;
+		const waiting = this.#waiting;
+		if (waiting.length === 0) return;
+		this.#waiting = [];
 		if (this.#fd === null) this.#open();
 		if (this.#fd === null) return;
+		const lines = waiting.map(({ time, at, record }) => JSON.stringify({ time, at, ...record }) + '\n').join('');
 		try {
 			fs.writeSync(this.#fd, lines);
 			this.#bytes += lines.length;

@@ -22,7 +22,6 @@ import { loadSpec } from '../spec/load.ts';
 import type { Tell } from './host.ts';
 import { Hosts } from './hosts.ts';
 import { ProcessHost } from './processes.ts';
-import { rehearse } from './rehearsal.ts';
 import { StatusReader } from './status.ts';
 import { Tree, type TreeNews } from './tree.ts';
 import { Workers } from './workers.ts';
@@ -144,10 +143,7 @@ function startWhenLoaded(): void {
 			actor: new ActorHost({ tell, now: () => clock.now(), news: say }),
 		}),
 		news: say,
-		running: () => {
-			link.send({ do: 'running' });
-			rehearse({ dir, base: path.dirname(specFile) });
-		},
+		running: () => link.send({ do: 'running' }),
 		ended: ({ why, message }) =>
 			end(why === 'asked' || why === 'autoShutdown' ? 0 : why === 'exhausted' ? 70 : 1, why === 'asked' ? [] : [sentences[why](message)]),
 		incarnations: new Map(known.incarnations),
@@ -155,7 +151,7 @@ function startWhenLoaded(): void {
 			const childPath = /^worker:(.*)#(\d+)$/.exec(id);
 			if (childPath === null || from.split('.')[0] === to.split('.')[0]) return;
 			const [, which, number] = childPath as unknown as [string, string, string];
-			const ended = to === 'dead' ? (running.kernel.snapshot(id)?.context as WorkerContext | undefined)?.exit : null;
+			const ended = to === 'dead' ? (running.kernel.context(id) as WorkerContext | undefined)?.exit : null;
 			const message = ended == null ? `${which} is ${to.split('.')[0]}` : describe(which, ended);
 			news('info', `child.${to.split('.')[0]}`, message, { path: which, incarnation: Number(number), from, to });
 		},

@@ -18,6 +18,7 @@ export interface ProcessHostOptions {
 	dir: string;
 	/** The folder of the spec: what is relative is relative to it. */
 	base: string;
+	/** Where its orders go. */
 	link: Pick<Link<ToAngel, ToMaster>, 'send'>;
 	workers: Workers;
 	tell: Tell;

@@ -50,6 +50,8 @@ export interface TreeOptions {
 	incarnations?: ReadonlyMap<string, number>;
 	watch?: KernelOptions['watch'];
 	inspect?: KernelOptions['inspect'];
+	/** In the place of the usual machines: for tests that must find what is broken in them. */
+	machines?: { master?: typeof masterMachine; worker?: typeof workerMachine };
 }
 
 /** A process that an earlier master started. */
@@ -93,7 +95,7 @@ export class RequestError extends Error {
 
 interface Pending {
 	supervisor: string;
-	resolve: (answer: Answer) => void;
+	settle: (answer: Answer) => void;
 	about: About;
 }
 
@@ -206,10 +208,12 @@ export class Tree {
 	}
 
 	/** Stops a child and starts it again, by request: costs nothing of any budget. */
-	async restart(path: string): Promise<Outcome> {
+	restart(path: string): Promise<Outcome> {
 		const [above, id] = splitPath(path);
-		const answer = await this.#request(above, {}, (request) => ({ type: 'restart', id, request }));
-		return answer.ok ? { ok: true, message: '' } : { ok: false, message: answer.message };
+		return new Promise((resolve) => {
+			const settle = (answer: Answer) => resolve(answer.ok ? { ok: true, message: '' } : { ok: false, message: answer.message });
+			this.#request(above, {}, settle, (request) => ({ type: 'restart', id, request }));
+		});
 	}
 
 	/**
@@ -274,7 +278,7 @@ export class Tree {
 	/** The pid and incarnation of a path, if it runs. */
 	present(path: string): { pid: number | null; incarnation: number } {
 		const incarnation = this.#incarnations.get(path) ?? 0;
-		const context = this.kernel.snapshot(runId(path, incarnation))?.context as WorkerContext | undefined;
+		const context = this.kernel.context(runId(path, incarnation)) as WorkerContext | undefined;
 		return { pid: context?.pid ?? null, incarnation };
 	}
 
@@ -333,20 +337,19 @@ export class Tree {
 		return { path: joinPath(above, id), incarnation };
 	}
 
-	async #ask(supervisor: string, what: Omitted<Asked>, about: About = {}): Promise<number | null> {
-		this.#supervisor(supervisor);
-		const answer = await this.#request(supervisor, about, (request) => ({ type: 'request', asked: { ...what, request } as Asked }));
-		if (!answer.ok) throw new RequestError(answer.code, answer.message);
-		return answer.incarnation;
+	#ask(supervisor: string, what: Omitted<Asked>, about: About = {}): Promise<number | null> {
+		return new Promise((resolve, reject) => {
+			this.#supervisor(supervisor);
+			const settle = (answer: Answer) => (answer.ok ? resolve(answer.incarnation) : reject(new RequestError(answer.code, answer.message)));
+			this.#request(supervisor, about, settle, (request) => ({ type: 'request', asked: { ...what, request } as Asked }));
+		});
 	}
 
-	#request(supervisor: string, about: About, event: (request: string) => { type: string }): Promise<Answer> {
-		return new Promise((resolve) => {
-			if (this.kernel.snapshot(supervisorId(supervisor))?.status !== 'active') return resolve(this.#notRunning(supervisor));
-			const request = String(this.#nextRequest++);
-			this.#requests.set(request, { supervisor, resolve, about });
-			this.kernel.send(supervisorId(supervisor), event(request));
-		});
+	#request(supervisor: string, about: About, settle: (answer: Answer) => void, event: (request: string) => { type: string }): void {
+		if (!this.kernel.isActive(supervisorId(supervisor))) return settle(this.#notRunning(supervisor));
+		const request = String(this.#nextRequest++);
+		this.#requests.set(request, { supervisor, settle, about });
+		this.kernel.send(supervisorId(supervisor), event(request));
 	}
 
 	#notRunning(supervisor: string): Answer {
@@ -390,7 +393,8 @@ export class Tree {
 	#startSupervisor(spec: SupervisingSpec): void {
 		if (spec.kind === 'dynamic') return this.kernel.start(supervisorId(spec.path), dynamicMachine, { spec }, this.#supervisorEffects(spec));
 		const used = spec.children.map(({ id, path }): [string, number] => [id, this.#incarnations.get(path) ?? 0]);
-		this.kernel.start(supervisorId(spec.path), masterMachine, { spec, incarnations: new Map(used) }, this.#supervisorEffects(spec));
+		const machine = this.#options.machines?.master ?? masterMachine;
+		this.kernel.start(supervisorId(spec.path), machine, { spec, incarnations: new Map(used) }, this.#supervisorEffects(spec));
 	}
 
 	#supervisorEffects(spec: SupervisingSpec): Effects<MasterEffects> {
@@ -407,7 +411,7 @@ export class Tree {
 				const pending = this.#requests.get(request);
 				this.#requests.delete(request);
 				pending?.about.taken?.();
-				pending?.resolve(answer);
+				pending?.settle(answer);
 			},
 			addChild: ({ id, request }) => {
 				const { spec: added, input } = this.#requests.get(request)?.about ?? {};
@@ -452,14 +456,14 @@ export class Tree {
 	}
 
 	#supervisorEnded({ path, ...spec }: SupervisingSpec, end: SupervisorEnd): void {
-		for (const [request, { supervisor, resolve }] of this.#requests) {
+		for (const [request, { supervisor, settle }] of this.#requests) {
 			if (supervisor !== path) continue;
 			this.#requests.delete(request);
-			resolve(this.#notRunning(path));
+			settle(this.#notRunning(path));
 		}
 		// When it starts again, it has only what was declared.
 		if (spec.kind === 'supervisor') {
-			const context = this.kernel.snapshot(supervisorId(path))?.context as MasterContext | undefined;
+			const context = this.kernel.context(supervisorId(path)) as MasterContext | undefined;
 			for (const { id, added } of context?.children.values() ?? []) if (added) this.#forget(joinPath(path, id));
 		}
 		if (path === '') return this.#options.ended(end);
@@ -493,7 +497,7 @@ export class Tree {
 			okCodes: spec?.restart.okCodes ?? okCodes,
 			adopted,
 		};
-		this.kernel.start(machine, workerMachine, input, this.#workerEffects);
+		this.kernel.start(machine, this.#options.machines?.worker ?? workerMachine, input, this.#workerEffects);
 	}
 
 	/** One for all: there may be very many, so none has its own. */

@@ -71,7 +71,7 @@ export function viewOf(known: Known, spec: SupervisorSpec | DynamicSpec): ChildV
 }
 
 function childrenOf(known: Known, spec: SupervisorSpec): ChildView[] {
-	const context = known.kernel.snapshot(supervisorId(spec.path))?.context as MasterContext | undefined;
+	const context = known.kernel.context(supervisorId(spec.path)) as MasterContext | undefined;
 	const ids = context === undefined ? spec.children.map(({ id }) => id) : [...context.children.keys()];
 	return ids.map((id) => {
 		const path = joinPath(spec.path, id);
@@ -88,11 +88,11 @@ function childView(known: Known, path: string, spec: ChildSpec, child: Child | u
 	const machine = supervises ? supervisorId(path) : runId(path, incarnation);
 	const name = child === undefined || child.phase === 'down' ? null : kernel.state(machine);
 	const [state, ...below] = name?.split('.') ?? ['dead'];
-	const worker = supervises || name === null ? undefined : (kernel.snapshot(machine)?.context as WorkerContext);
+	const worker = supervises || name === null ? undefined : (kernel.context(machine) as WorkerContext);
 	const lastExit = child?.lastExit ?? known.lastExits.get(path) ?? null;
 	const standing = child?.standing ?? null;
 	const children = supervises ? viewOf(known, spec) : [];
-	const members = spec.kind === 'dynamic' ? (kernel.snapshot(machine)?.context as DynamicContext | undefined)?.members.size : undefined;
+	const members = spec.kind === 'dynamic' ? (kernel.context(machine) as DynamicContext | undefined)?.members.size : undefined;
 	return {
 		spec,
 		path,
@@ -113,7 +113,7 @@ function childView(known: Known, path: string, spec: ChildSpec, child: Child | u
 }
 
 function membersOf({ kernel }: Known, spec: DynamicSpec): ChildView[] {
-	const context = kernel.snapshot(supervisorId(spec.path))?.context as DynamicContext | undefined;
+	const context = kernel.context(supervisorId(spec.path)) as DynamicContext | undefined;
 	if (context === undefined) return [];
 	const first = [...context.members].sort(([, a], [, b]) => a.order - b.order).slice(0, MAX_SHOWN);
 	return first.map(([id, { incarnation, restarts, phase, readyAt }]) => {
@@ -121,7 +121,7 @@ function membersOf({ kernel }: Known, spec: DynamicSpec): ChildView[] {
 		const machine = runId(path, incarnation);
 		const name = phase === 'waiting' ? null : kernel.state(machine);
 		const [state, ...below] = name?.split('.') ?? ['dead'];
-		const worker = kernel.snapshot(machine)?.context as WorkerContext | undefined;
+		const worker = kernel.context(machine) as WorkerContext | undefined;
 		return {
 			spec: { ...spec.template, id, declaredId: id, path },
 			path,
@@ -144,7 +144,7 @@ function membersOf({ kernel }: Known, spec: DynamicSpec): ChildView[] {
 
 /** The children of a supervisor, in start order. */
 export function listOf({ kernel, specOf }: Known, spec: SupervisorSpec | DynamicSpec): Listed[] {
-	const context: unknown = kernel.snapshot(supervisorId(spec.path))?.context;
+	const context: unknown = kernel.context(supervisorId(spec.path));
 	if (context === undefined) return [];
 	if (spec.kind === 'dynamic')
 		return [...(context as DynamicContext).members]

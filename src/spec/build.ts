@@ -30,6 +30,7 @@ const extension = path.extname(import.meta.url);
 export const own: Record<string, string> = {
 	choir: new URL(`../index${extension}`, import.meta.url).href,
 	'choir/worker': new URL(`../worker/index${extension}`, import.meta.url).href,
+	'choir/testing': new URL(`../testing/index${extension}`, import.meta.url).href,
 	'choir/machines': new URL(`../../machines/index${extension}`, import.meta.url).href,
 };
 

@@ -12,6 +12,8 @@ export interface ChannelOptions {
 	hear: (word: Word) => void;
 }
 
+/** The program goes first: what it takes to connect would make it serve later. With its first word the channel comes at once. */
+const CONNECT_MS = 20;
 const RECONNECT_FROM_MS = 50;
 const RECONNECT_TO_MS = 1_000;
 /** What a master says is short; beyond this it is none. */
@@ -23,6 +25,8 @@ const HELLO_ID = 'hello';
 
 export class Channel {
 	readonly #options: ChannelOptions;
+	/** Until it connects for the first time. */
+	#waiting: NodeJS.Timeout | null;
 	#socket: net.Socket | null = null;
 	#connected = false;
 	#connectedAt = 0;
@@ -36,13 +40,14 @@ export class Channel {
 
 	constructor(options: ChannelOptions) {
 		this.#options = options;
-		this.#connect();
+		this.#waiting = setTimeout(() => this.#begin(), CONNECT_MS).unref();
 		if (options.heartbeatMs > 0) setInterval(() => this.#beat(), options.heartbeatMs).unref();
 	}
 
 	/** Says something; `standing` words are repeated to a new master. Without a master what is not standing is dropped. */
 	say(word: Word, { standing = false }: { standing?: boolean } = {}): void {
 		if (standing) this.#standing.set(word.do, word);
+		if (this.#waiting !== null) setImmediate(() => this.#begin()).unref();
 		if (!this.#connected) return;
 		const taken = this.#write(word);
 		this.#behind ||= standing && !taken;
@@ -50,6 +55,13 @@ export class Channel {
 
 	sayPeak(): void {
 		this.say({ do: 'rss', maxRssBytes: process.resourceUsage().maxRSS * 1024 });
+	}
+
+	#begin(): void {
+		if (this.#waiting === null) return;
+		clearTimeout(this.#waiting);
+		this.#waiting = null;
+		this.#connect();
 	}
 
 	#beat(): void {

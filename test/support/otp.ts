@@ -5,7 +5,7 @@
  */
 
 import { createMachine, fromCallback } from 'xstate';
-import type { SupervisorEnd } from '../../machines/master.ts';
+import type { MasterContext, SupervisorEnd } from '../../machines/master.ts';
 import type { ChildDeclaration, SupervisorSpec, TreeSpec } from '../../machines/spec.ts';
 import { defaults, NEVER_MS } from '../../machines/spec.ts';
 import { SimulatedClock } from '../../src/kernel/clock.ts';
@@ -409,8 +409,7 @@ export class OtpDriver implements Host {
 	/** A child ends on its own; a supervisor stops itself, in order, with that reason. */
 	#exit(path: string, reason: string): boolean {
 		const { kernel } = this.#tree;
-		const supervisor = kernel.snapshot(supervisorId(path));
-		if (supervisor?.status === 'active' && this.#up.has(path)) {
+		if (kernel.isActive(supervisorId(path)) && this.#up.has(path)) {
 			const [mode, own] = reason === 'kill' ? (['kill', 'killed'] as const) : (['drain', reasonOf(reason)] as const);
 			kernel.send(supervisorId(path), { type: 'stop', mode, reason: own });
 			return true;
@@ -463,11 +462,11 @@ export class OtpDriver implements Host {
 	}
 
 	#isSupervisor(path: string): boolean {
-		return this.#tree.kernel.snapshot(supervisorId(path)) !== undefined;
+		return this.#tree.kernel.state(supervisorId(path)) !== null;
 	}
 
 	#failureOf(path: string): string {
-		const { end } = this.#tree.kernel.snapshot(supervisorId(path))?.context ?? {};
+		const { end } = this.#tree.kernel.context(supervisorId(path)) as MasterContext;
 		const { child } = end as SupervisorEnd & { child: string };
 		return `failed_to_start_child(${child},${this.#failures.get(joinPath(path, child))})`;
 	}
