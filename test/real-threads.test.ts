@@ -66,7 +66,7 @@ async function others(tree: RealTree): Promise<unknown> {
 const deaths: Array<[what: string, exit: { reason: string; code: number | null; detail?: string }]> = [
 	['throw', { reason: 'crash', code: 1, detail: 'uncaught: Error: told to' }],
 	['exit', { reason: 'crash', code: 3 }],
-	['fill', { reason: 'crash', code: 1, detail: 'out of memory: its heap reached its limit of 16 MiB' }],
+	['fill', { reason: 'crash', code: null, detail: 'out of memory: its heap reached its limit of 16 MiB' }],
 	['block', { reason: 'hung', code: null, detail: `no heartbeat for ${LIMIT_MS} ms` }],
 ];
 

@@ -12,6 +12,7 @@ import * as assert from 'uvu/assert';
 import type { ThreadDeclaration, ThreadSpec } from '../machines/spec.ts';
 import type { WorkerEvent } from '../machines/worker.ts';
 import { logFile } from '../src/home.ts';
+import { findMarked } from '../src/hosts/proc.ts';
 import type { Run } from '../src/master/host.ts';
 import { resolveSpec } from '../src/spec/check.ts';
 import { turn, until } from './support/until.ts';
@@ -144,7 +145,7 @@ const ends: Array<[does: string, text: string, exit: object, more?: More]> = [
 	[
 		'reaches the limit of its heap',
 		'const kept = []; for (;;) kept.push({ some: [1, 2, 3], more: `text ${kept.length}` });',
-		{ code: 1, signal: null, reason: 'crash', detail: 'out of memory: its heap reached its limit of 12 MiB' },
+		{ code: null, signal: null, reason: 'crash', detail: 'out of memory: its heap reached its limit of 12 MiB' },
 		{ resourceLimits: { maxOldGenerationSizeMb: 12 } },
 	],
 	[
@@ -539,6 +540,23 @@ test('start, stop, start quickly: each incarnation tells of itself alone, and of
 		}
 		stage.host.kill(last);
 		await stage.exit(last);
+	}));
+
+test('a process that a thread has started does not outlive it', () =>
+	withStage(async (stage) => {
+		const text = `
+			import { spawn } from 'node:child_process';
+			const { pid } = spawn('sleep', ['1000'], { detached: true });
+			console.log(pid);
+			setTimeout(() => { throw new Error('gone'); }, 10);
+		`;
+		const run = await stage.up(text);
+		await stage.exit(run);
+		const pid = Number.parseInt(stage.output(), 10);
+		assert.is(findMarked('CHOIR_WORKER', run.workerId).filter((found) => found.pid === pid).length, 1);
+		stage.host.forget(run);
+		// Nobody reaps it: its parent was the thread. But it does not run.
+		await until('it is killed', () => findMarked('CHOIR_WORKER', run.workerId).every((found) => found.pid !== pid));
 	}));
 
 test('a thread does not get a held socket, and is told why', () =>

@@ -14,6 +14,7 @@ import { sentenceOf } from '../spec/load.ts';
 import type { ThreadTask, ThreadWord } from '../worker/thread.ts';
 import { childEnvironment } from './environment.ts';
 import { cpuMsOfThread, startTicks } from './proc.ts';
+import { Strays } from './strays.ts';
 
 export interface ThreadHostOptions {
 	/** The state folder of the tree. */
@@ -43,6 +44,7 @@ export class ThreadHost implements Host {
 	readonly #options: ThreadHostOptions;
 	readonly #upkeep: Upkeep;
 	readonly #threads = new Map<string, Thread>();
+	readonly #strays = new Strays();
 	readonly #interval: NodeJS.Timeout;
 
 	constructor(options: ThreadHostOptions) {
@@ -56,6 +58,7 @@ export class ThreadHost implements Host {
 	/** Whatever still runs is ended. */
 	close(): void {
 		clearInterval(this.#interval);
+		this.#strays.close();
 		for (const thread of this.#threads.values()) thread.kill();
 	}
 
@@ -87,6 +90,8 @@ export class ThreadHost implements Host {
 
 	forget({ workerId }: Run): void {
 		this.#threads.delete(workerId);
+		// A thread has no process group: what it has started is known by its mark alone.
+		this.#strays.killThoseOf(workerId);
 	}
 
 	/** What the thread last said of itself. */
@@ -277,20 +282,25 @@ class Thread {
 
 	#endOf(code: number): End {
 		if (this.#unloadable !== null) return { code: null, reason: 'startFailed', detail: this.#unloadable };
-		if (this.#thrown !== null) return { code, reason: 'crash', detail: this.#whyThrown(this.#thrown.error) };
+		if (this.#thrown !== null) {
+			const isFull = (this.#thrown.error as { code?: unknown } | null | undefined)?.code === OUT_OF_MEMORY;
+			// No code is its own then: Node gives it one, now 1 and now 0.
+			if (isFull) return { code: null, reason: 'crash', detail: `out of memory: ${this.#limitText}` };
+			return { code, reason: 'crash', detail: this.#whyThrown(this.#thrown.error) };
+		}
 		// Node gives it code 1 then, which says nothing.
 		return this.#isKilled ? { code: null, reason: 'killed' } : { code };
 	}
 
 	#whyThrown(error: unknown): string {
-		if ((error as { code?: unknown } | null | undefined)?.code === OUT_OF_MEMORY) {
-			const { maxOldGenerationSizeMb } = this.#worker?.resourceLimits ?? this.spec.resourceLimits;
-			const limit = maxOldGenerationSizeMb ?? this.spec.resourceLimits.maxOldGenerationSizeMb;
-			return `out of memory: its heap reached its limit${limit === undefined ? '' : ` of ${limit} MiB`}`;
-		}
 		const text = error instanceof Error ? `${error.name}: ${error.message}` : textOf(error);
 		const what = this.#origin === 'unhandledRejection' ? 'unhandled rejection' : 'uncaught';
 		return `${what}: ${(text.split('\n')[0] as string).slice(0, MAX_THROWN)}`;
+	}
+
+	get #limitText(): string {
+		const limit = this.spec.resourceLimits.maxOldGenerationSizeMb;
+		return `its heap reached its limit${limit === undefined ? '' : ` of ${limit} MiB`}`;
 	}
 
 	#whyUnloadable({ message, stack }: { message: string; stack: string }): string {
