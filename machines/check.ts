@@ -18,6 +18,8 @@ const MAX_MS = 2 ** 31 - 1;
 const MAX_INSTANCES = 1_000;
 /** Events that wait for an actor: each is held in memory. */
 const MAX_KEPT = 1_000_000;
+/** MiB. With less a thread cannot begin on Node 22 and 24; and with 1 or 2, V8 ends the whole process while it makes the thread. */
+const MIN_OLD_GENERATION_MB = 8;
 /** Of a child's path with its instance: it names an output file, and 255 bytes are the longest name of a file. */
 const MAX_PATH = 200;
 /** The longest path of a unix socket that every platform takes. */
@@ -152,7 +154,7 @@ class Checker {
 					args: this.#list(this.#string),
 					input: pass,
 					resourceLimits: this.#object({
-						maxOldGenerationSizeMb: this.#integer(1, 1_000_000),
+						maxOldGenerationSizeMb: this.#integer(MIN_OLD_GENERATION_MB, 1_000_000),
 						maxYoungGenerationSizeMb: this.#integer(1, 1_000_000),
 						codeRangeSizeMb: this.#integer(1, 1_000_000),
 						stackSizeMb: this.#integer(1, 1_000),

@@ -139,7 +139,7 @@ export interface CommandDeclaration<Id extends string = string> extends ProcessD
 	kind: 'command';
 	run: string[];
 }
-/** Heap limits of a thread, in MiB, as `worker_threads` takes them. */
+/** Heap limits of a thread, in MiB, as `worker_threads` takes them. `maxOldGenerationSizeMb` is at least 8: below, a thread cannot begin. */
 export interface ResourceLimits {
 	maxOldGenerationSizeMb?: number;
 	maxYoungGenerationSizeMb?: number;
@@ -155,7 +155,7 @@ export interface ThreadDeclaration<Id extends string = string> extends ChildOpti
 	/** What the thread finds in `workerData`: anything that can be cloned. */
 	input?: unknown;
 	resourceLimits?: ResourceLimits;
-	/** `'spawned'` (default): it runs. `'signal'`: it says so. */
+	/** `'spawned'` (default): its module is loaded and runs. `'signal'`: it says so, or it listens. */
 	ready?: 'spawned' | 'signal' | { signal: true; timeout?: Duration } | { after: Duration; timeout?: Duration };
 	/** Default `{ every: '1s', timeout: '10s' }`; 0 is off. */
 	heartbeat?: HeartbeatDeclaration | 0;

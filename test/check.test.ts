@@ -4,7 +4,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { plain } from '../machines/plain.ts';
 import { defaults, type NodeSpec, type SupervisorSpec, type TreeDeclaration } from '../machines/spec.ts';
-import { command, node, supervisor, tree } from '../src/spec/builders.ts';
+import { command, node, supervisor, thread, tree } from '../src/spec/builders.ts';
 import { checkSpec, parseDuration, resolveSpec } from '../src/spec/check.ts';
 
 const web = { module: './web.ts' };
@@ -87,6 +87,11 @@ const wrong: Array<[what: string, declaration: unknown, line: string]> = [
 		'a thread',
 		tree('shop', { children: [{ kind: 'thread', id: 'hasher', module: 'x', modul: 'y' } as never] }),
 		`${at}.modul: expected a known key (did you mean 'module'?), got 'modul'`,
+	],
+	[
+		'a thread whose heap is too small to begin in',
+		tree('shop', { children: [thread('hasher', { module: 'x', resourceLimits: { maxOldGenerationSizeMb: 2 } })] }),
+		`${at}.resourceLimits.maxOldGenerationSizeMb: expected a whole number from 8 to 1000000, got 2`,
 	],
 	[
 		'an actor',

@@ -50,6 +50,12 @@ test('the tree that it shows is right', () =>
 		assert.match(run(path.join(root, 'bin/choir.js'), 'check', 'tree.ts'), /^shop +tree/),
 	));
 
+test('the tree with a thread that it shows is right', () =>
+	inProject(
+		{ 'tree.ts': block('ts', '// tree.ts with a thread'), 'web.ts': block('ts', '// web.ts'), 'hash.ts': block('ts', '// hash.ts') },
+		(run) => assert.match(run(path.join(root, 'bin/choir.js'), 'check', 'tree.ts'), /hasher +thread, hash\.ts/),
+	));
+
 test('the test of a transition that it shows passes', () =>
 	inProject({ 'worker.test.js': block('js', 'import assert') }, (run) => {
 		// Without `--test`: a process that is itself run by a test runner would not run another.
@@ -67,7 +73,7 @@ const backoff = ({ fromMs, toMs, resetAfterMs }: { fromMs: number; toMs: number;
 const limits: Array<[string, string]> = [
 	['until ready', time(defaults.readyTimeoutMs)],
 	['between two tries of a readiness probe', time(defaults.readyEveryMs)],
-	['between two heartbeats of a Node child', time(defaults.heartbeat.everyMs)],
+	['between two heartbeats of a Node child or a thread', time(defaults.heartbeat.everyMs)],
 	['without a heartbeat, until hung', time(defaults.heartbeat.timeoutMs)],
 	['between two liveness probes', time(defaults.live.everyMs)],
 	['one liveness probe', time(defaults.live.timeoutMs)],
@@ -76,6 +82,7 @@ const limits: Array<[string, string]> = [
 	['from SIGTERM to SIGKILL of a node child', time(defaults.stopNode.terminateMs)],
 	['drain of a command', time(defaults.stopCommand.drainMs)],
 	['from SIGTERM to SIGKILL of a command', time(defaults.stopCommand.terminateMs)],
+	['drain of a thread or an actor', time(defaults.stopInner.drainMs)],
 	['acknowledging a drain request', time(ACKNOWLEDGE_MS)],
 	['between two SIGKILLs', time(KILL_AGAIN_MS)],
 	['SIGKILLs until stuck', String(KILLS)],

@@ -7,7 +7,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { ensureDir, logFile, logsDir } from '../home.ts';
-import { allPids, bootId, findMarked, isAlive, killGroup, killOne, startedWith, startTicks } from '../hosts/proc.ts';
+import { bootId, findMarked, isAlive, killGroup, killOne, startTicks } from '../hosts/proc.ts';
+import { Strays } from '../hosts/strays.ts';
 import type { Leftover } from '../master/tree.ts';
 import type { SpawnOrder } from './link.ts';
 import type { Sockets } from './sockets.ts';
@@ -22,10 +23,6 @@ export type ProcessFact =
 	| { workerId: string; what: 'failed'; message: string }
 	| { workerId: string; what: 'exited'; code: number | null; signal: string | null };
 
-/** Deaths within so many ms share one look for what they left behind. */
-const STRAYS_MS = 50;
-const STRAYS_AT_ONCE = 8;
-
 interface Held {
 	order: SpawnOrder;
 	identity: Identity;
@@ -39,8 +36,8 @@ export class Processes {
 	readonly #held = new Map<string, Held>();
 	readonly #incarnations = new Map<string, number>();
 	readonly #inventory: Inventory;
-	/** Worker ids of the dead whose strays have not been looked for. */
-	readonly #bereaved = new Set<string>();
+	/** Daemons that left the group of their worker. */
+	readonly #strays = new Strays();
 	#closed = false;
 
 	constructor(dir: string, sockets: Sockets, tell: (fact: ProcessFact) => void) {
@@ -104,7 +101,7 @@ export class Processes {
 			// Behind the news: whoever reads of the dead in the inventory sees that they are dead.
 			setImmediate(() => {
 				this.#inventory.remove(workerId);
-				this.#lookForStraysOf(workerId);
+				this.#strays.killThoseOf(workerId);
 			});
 		});
 		this.#tell({ workerId, what: 'spawned', ...identity });
@@ -119,27 +116,10 @@ export class Processes {
 		else killOne(held.identity.pid, signal);
 	}
 
-	/** Daemons that left the group of their worker keep its mark in their environment (unless they wiped it). */
-	#lookForStraysOf(workerId: string): void {
-		this.#bereaved.add(workerId);
-		if (this.#bereaved.size > 1) return;
-		setTimeout(() => {
-			const dead = new Set<string | null>(this.#bereaved);
-			this.#bereaved.clear();
-			this.#killStrays(dead, allPids());
-		}, STRAYS_MS).unref();
-	}
-
-	/** A few at a time: reading all of /proc at once would hold up the next spawn. */
-	#killStrays(dead: ReadonlySet<string | null>, pids: readonly number[]): void {
-		if (this.#closed || pids.length === 0) return;
-		for (const pid of pids.slice(0, STRAYS_AT_ONCE)) if (dead.has(startedWith(pid, 'CHOIR_WORKER'))) killOne(pid, 'SIGKILL');
-		setImmediate(() => this.#killStrays(dead, pids.slice(STRAYS_AT_ONCE)));
-	}
-
 	/** Asks all that is left to go, or kills it; answers who is still there. */
 	sweep(how: 'terminate' | 'kill'): Identity[] {
 		this.#closed = true;
+		this.#strays.close();
 		for (const { identity } of this.#held.values()) {
 			if (how === 'kill') killGroup(identity.pid, 'SIGKILL');
 			else killOne(identity.pid, 'SIGTERM');

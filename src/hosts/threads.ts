@@ -4,7 +4,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { inspect } from 'node:util';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
-import type { ThreadSpec } from '../../machines/spec.ts';
+import type { ReadySpec, ThreadSpec } from '../../machines/spec.ts';
 import type { WorkerEvent } from '../../machines/worker.ts';
 import { ensureDir, logFile, logsDir } from '../home.ts';
 import { firstLook, LOOK_MS, Upkeep } from '../logs/upkeep.ts';
@@ -14,6 +14,7 @@ import { sentenceOf } from '../spec/load.ts';
 import type { ThreadTask, ThreadWord } from '../worker/thread.ts';
 import { childEnvironment } from './environment.ts';
 import { cpuMsOfThread, startTicks } from './proc.ts';
+import { Strays } from './strays.ts';
 
 export interface ThreadHostOptions {
 	/** The state folder of the tree. */
@@ -43,6 +44,7 @@ export class ThreadHost implements Host {
 	readonly #options: ThreadHostOptions;
 	readonly #upkeep: Upkeep;
 	readonly #threads = new Map<string, Thread>();
+	readonly #strays = new Strays();
 	readonly #interval: NodeJS.Timeout;
 
 	constructor(options: ThreadHostOptions) {
@@ -56,6 +58,7 @@ export class ThreadHost implements Host {
 	/** Whatever still runs is ended. */
 	close(): void {
 		clearInterval(this.#interval);
+		this.#strays.close();
 		for (const thread of this.#threads.values()) thread.kill();
 	}
 
@@ -65,9 +68,8 @@ export class ThreadHost implements Host {
 		void thread.start();
 	}
 
-	watchReadiness({ workerId }: Run): void {
-		this.#threads.get(workerId)?.watchReadiness();
-	}
+	/** It says so itself, from its start on. */
+	watchReadiness(): void {}
 
 	/** Its heartbeat says it. */
 	watchLiveness(): void {}
@@ -88,6 +90,8 @@ export class ThreadHost implements Host {
 
 	forget({ workerId }: Run): void {
 		this.#threads.delete(workerId);
+		// A thread has no process group: what it has started is known by its mark alone.
+		this.#strays.killThoseOf(workerId);
 	}
 
 	/** What the thread last said of itself. */
@@ -125,8 +129,6 @@ class Thread {
 	#loadable: Loadable | null = null;
 	/** It hears. */
 	#isUp = false;
-	#isLoaded = false;
-	#isWatched = false;
 	#isReady = false;
 	#isKilled = false;
 	#isOver = false;
@@ -152,11 +154,6 @@ class Thread {
 		} catch (error) {
 			this.#fail((error as Error).message);
 		}
-	}
-
-	watchReadiness(): void {
-		this.#isWatched = true;
-		this.#considerReadiness();
 	}
 
 	/** False if nobody is there to be asked. */
@@ -241,8 +238,7 @@ class Thread {
 				// It lives in this process, and has no other pid.
 				return this.#tell({ type: 'process.spawned', pid: process.pid, startTicks: ownStartTicks() });
 			case 'loaded':
-				this.#isLoaded = true;
-				return this.#considerReadiness();
+				return this.#awaitReadiness(this.spec.ready);
 			case 'unloadable':
 				this.#unloadable = this.#whyUnloadable(word);
 				return;
@@ -262,15 +258,13 @@ class Thread {
 		}
 	}
 
-	#considerReadiness(): void {
-		const { ready } = this.spec;
-		if (!this.#isWatched || !this.#isLoaded || this.#isOver) return;
+	#awaitReadiness(ready: ReadySpec): void {
 		if (ready.kind === 'spawned') this.#sayReady();
-		else if (ready.kind === 'after') this.#readyTimer ??= setTimeout(() => this.#sayReady(), ready.afterMs).unref();
+		else if (ready.kind === 'after') this.#readyTimer = setTimeout(() => this.#sayReady(), ready.afterMs).unref();
 	}
 
 	#sayReady(): void {
-		if (this.#isReady || this.#isOver) return;
+		if (this.#isReady) return;
 		this.#isReady = true;
 		this.#tell({ type: 'process.ready' });
 	}
@@ -278,7 +272,7 @@ class Thread {
 	#exited(code: number): void {
 		// What it said last may not have been heard yet.
 		for (let late = this.#takeWord(); late !== undefined; late = this.#takeWord()) this.#hear(late.message);
-		if (this.#thrown !== null) this.#print(`${this.#origin === null ? '' : 'Uncaught '}${inspect(this.#thrown.error)}\n`);
+		if (this.#thrown !== null) this.#print(`${this.#origin === null ? '' : 'Uncaught '}${textOf(this.#thrown.error)}\n`);
 		this.#end({ type: 'process.exited', signal: null, maxRssBytes: null, at: this.#options.now(), ...this.#endOf(code) });
 	}
 
@@ -288,20 +282,25 @@ class Thread {
 
 	#endOf(code: number): End {
 		if (this.#unloadable !== null) return { code: null, reason: 'startFailed', detail: this.#unloadable };
-		if (this.#thrown !== null) return { code, reason: 'crash', detail: this.#whyThrown(this.#thrown.error) };
+		if (this.#thrown !== null) {
+			const isFull = (this.#thrown.error as { code?: unknown } | null | undefined)?.code === OUT_OF_MEMORY;
+			// No code is its own then: Node gives it one, now 1 and now 0.
+			if (isFull) return { code: null, reason: 'crash', detail: `out of memory: ${this.#limitText}` };
+			return { code, reason: 'crash', detail: this.#whyThrown(this.#thrown.error) };
+		}
 		// Node gives it code 1 then, which says nothing.
 		return this.#isKilled ? { code: null, reason: 'killed' } : { code };
 	}
 
 	#whyThrown(error: unknown): string {
-		if ((error as { code?: unknown } | null | undefined)?.code === OUT_OF_MEMORY) {
-			const { maxOldGenerationSizeMb } = this.#worker?.resourceLimits ?? this.spec.resourceLimits;
-			const limit = maxOldGenerationSizeMb ?? this.spec.resourceLimits.maxOldGenerationSizeMb;
-			return `out of memory: its heap reached its limit${limit === undefined ? '' : ` of ${limit} MiB`}`;
-		}
-		const text = error instanceof Error ? `${error.name}: ${error.message}` : inspect(error, { depth: 0 });
+		const text = error instanceof Error ? `${error.name}: ${error.message}` : textOf(error);
 		const what = this.#origin === 'unhandledRejection' ? 'unhandled rejection' : 'uncaught';
 		return `${what}: ${(text.split('\n')[0] as string).slice(0, MAX_THROWN)}`;
+	}
+
+	get #limitText(): string {
+		const limit = this.spec.resourceLimits.maxOldGenerationSizeMb;
+		return `its heap reached its limit${limit === undefined ? '' : ` of ${limit} MiB`}`;
 	}
 
 	#whyUnloadable({ message, stack }: { message: string; stack: string }): string {
@@ -339,6 +338,9 @@ class Thread {
 		}
 	}
 }
+
+/** What cannot be sent comes as a text of it. */
+const textOf = (thrown: unknown) => (typeof thrown === 'string' ? thrown : inspect(thrown));
 
 let started: number | null = null;
 

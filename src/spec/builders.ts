@@ -71,8 +71,9 @@ export function command<const Id extends string>(id: Id, options: Options<Comman
 
 /**
  * A thread of the master (`worker_threads`): `module` in TypeScript or JavaScript, relative to the spec, with `choir/worker` as in a
- * process. It beats (every 1 s, hung after 10 s), drains when asked (5 s) and is then terminated. Its heap is limited by
- * `resourceLimits`; a crash of native code takes the whole master along.
+ * process, and `input` as its `workerData`. It is ready once its module has been loaded unless `ready` says otherwise, beats (every
+ * 1 s, hung after 10 s), drains when asked (5 s) and is then terminated. `resourceLimits` are MiB; over the limit of its heap it
+ * ends with reason crash. A crash of native code, or one allocation far beyond the limit, takes the whole master along.
  */
 export function thread<const Id extends string>(id: Id, options: Options<ThreadDeclaration<Id>>): ThreadDeclaration<Id> {
 	return { kind: 'thread', id, ...options };

@@ -119,7 +119,9 @@ async function run(module: string, say: (word: ThreadWord) => void): Promise<voi
 	}
 }
 
-const textModule = (text: string) => `data:text/javascript,${encodeURIComponent(text).replaceAll("'", '%27')}`;
+function textModule(text: string): string {
+	return `data:text/javascript,${encodeURIComponent(text).replaceAll("'", '%27')}`;
+}
 
 function heapBytes(): number {
 	const { total_heap_size, external_memory } = getHeapStatistics();
