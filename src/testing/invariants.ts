@@ -34,7 +34,7 @@ export class Watcher implements Observer {
 	/** Supervisors that run. */
 	readonly #running = new Set<string>();
 	/** Supervisors that stop. One within them goes on until its turn, as in OTP. */
-	readonly #stopping = new Set<string>();
+	readonly #stopping = new Map<string, { launches: number }>();
 	/** Restarts that count, by supervisor, and by child for those that have a window of their own. */
 	readonly #restarts = new Map<string, number[]>();
 	/** When each incarnation that was asked to go must be dead, by machine. */
@@ -95,7 +95,10 @@ export class Watcher implements Observer {
 	asked(path: string, what: Request): void {
 		const world = this.#world;
 		if (what !== 'launch' || world === null) return;
-		if (this.#stopping.has(above(path)) || (this.#stoppedAt !== null && above(path) === ''))
+		const stopping = this.#stopping.get(above(path));
+		// Launched, and then, still in the same step, it was decided to stop: that is in order.
+		if (stopping !== undefined && stopping.launches > 0) stopping.launches -= 1;
+		else if (stopping !== undefined || (this.#stoppedAt !== null && above(path) === ''))
 			this.#violate('nothing starts after a stop', `${path} was launched at ${world.now} ms, when its supervisor had been asked to stop`);
 		const spec = world.specOf(path);
 		for (const { run } of world.processes()) {
@@ -109,7 +112,7 @@ export class Watcher implements Observer {
 		}
 	}
 
-	step({ id, event, from, to, ignored }: Step): void {
+	step({ id, event, from, to, ignored, effects }: Step): void {
 		const isWorker = id.startsWith('worker:');
 		const path = isWorker ? id.slice('worker:'.length, id.lastIndexOf('#')) : id.slice('master:'.length);
 		if (event.type === 'xstate.init') {
@@ -130,7 +133,8 @@ export class Watcher implements Observer {
 			if (due !== undefined) this.#checkDue(due);
 			this.#due.delete(id);
 		}
-		if (!isWorker && (to === 'draining' || to === 'dead')) this.#stopping.add(path);
+		if (!isWorker && (to === 'draining' || to === 'dead') && !this.#stopping.has(path))
+			this.#stopping.set(path, { launches: effects.filter((effect) => effect === 'launchChild').length });
 		if (isWorker) return;
 		if (to.startsWith('running')) this.#running.add(path);
 		else this.#running.delete(path);
