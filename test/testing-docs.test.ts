@@ -46,8 +46,7 @@ for (const name of files.keys()) {
 
 test('what explore is shown to say is what it says', () => {
 	const said = run('explore.test.js').replace(/^# /gm, '').replaceAll('\\#', '#');
-	for (const line of (shown[0] as string).split('\n'))
-		assert.ok(said.includes(line), `${line}\nis not in\n${said}`);
+	for (const line of (shown[0] as string).split('\n')) assert.ok(said.includes(line), `${line}\nis not in\n${said}`);
 });
 
 test('the page names every fault', () => {

@@ -31,8 +31,8 @@ export class Watcher implements Observer {
 	violation: Violation | null = null;
 	readonly #spec: TreeSpec;
 	readonly #supervisors = new Map<string, SupervisorSpec>();
-	/** Supervisors that run. */
-	readonly #running = new Set<string>();
+	/** Supervisors that have said, in this life of theirs, that they run. */
+	readonly #ready = new Set<string>();
 	/** Supervisors that stop. One within them goes on until its turn, as in OTP. */
 	readonly #stopping = new Map<string, { launches: number }>();
 	/** Restarts that count, by supervisor, and by child for those that have a window of their own. */
@@ -73,7 +73,7 @@ export class Watcher implements Observer {
 	}
 
 	masterKilled(world: World): void {
-		this.#running.clear();
+		this.#ready.clear();
 		this.#due.clear();
 		this.#stopping.clear();
 		this.#restarts.clear();
@@ -118,6 +118,7 @@ export class Watcher implements Observer {
 		if (event.type === 'xstate.init') {
 			if (!isWorker) {
 				this.#stopping.delete(path);
+				this.#ready.delete(path);
 				this.#restarts.delete(path);
 				for (const { path: child } of this.#supervisors.get(path)?.children ?? []) this.#restarts.delete(`child ${child}`);
 			}
@@ -135,9 +136,8 @@ export class Watcher implements Observer {
 		}
 		if (!isWorker && (to === 'draining' || to === 'dead') && !this.#stopping.has(path))
 			this.#stopping.set(path, { launches: effects.filter((effect) => effect === 'launchChild').length });
-		if (isWorker) return;
-		if (to.startsWith('running')) this.#running.add(path);
-		else this.#running.delete(path);
+		// One that has run only within this step has run as well: so it was told to its supervisor.
+		if (!isWorker && effects.includes('reportReady')) this.#ready.add(path);
 	}
 
 	news({ event, path, detail }: TreeNews): void {
@@ -202,9 +202,9 @@ export class Watcher implements Observer {
 		return context?.operations.find((operation) => which(operation, idOf(path)));
 	}
 
-	/** A process by its own word, a supervisor by its state. */
+	/** By its own word. */
 	#isReady({ kind, path }: ChildSpec): boolean {
-		if (kind === 'supervisor') return this.#running.has(path);
+		if (kind === 'supervisor') return this.#ready.has(path);
 		for (const { run, ready } of this.#world?.processes() ?? []) if (run.path === path && ready) return true;
 		return false;
 	}
