@@ -296,7 +296,7 @@ function comparable({ result, events, tree, root }: StepTrace, supervisors: Read
 	const named = (event: string) => {
 		const [what, name = '', how] = event.split(' ');
 		const own = name.replace(/#\d+$/, '');
-		return [what, supervisors.has(own) ? own : name, what === 'exit' ? how : ''].join(' ').trim();
+		return [what, supervisors.has(own) ? own : name, what === 'exit' && !supervisors.has(own) ? how : ''].join(' ').trim();
 	};
 	const bySupervisor: Record<string, string[]> = {};
 	for (const event of events) {

@@ -31,10 +31,10 @@ export class Watcher implements Observer {
 	violation: Violation | null = null;
 	readonly #spec: TreeSpec;
 	readonly #supervisors = new Map<string, SupervisorSpec>();
-	/** Supervisors that run. */
-	readonly #running = new Set<string>();
+	/** Supervisors that have said, in this life of theirs, that they run. */
+	readonly #ready = new Set<string>();
 	/** Supervisors that stop. One within them goes on until its turn, as in OTP. */
-	readonly #stopping = new Set<string>();
+	readonly #stopping = new Map<string, { launches: number }>();
 	/** Restarts that count, by supervisor, and by child for those that have a window of their own. */
 	readonly #restarts = new Map<string, number[]>();
 	/** When each incarnation that was asked to go must be dead, by machine. */
@@ -73,7 +73,7 @@ export class Watcher implements Observer {
 	}
 
 	masterKilled(world: World): void {
-		this.#running.clear();
+		this.#ready.clear();
 		this.#due.clear();
 		this.#stopping.clear();
 		this.#restarts.clear();
@@ -95,7 +95,10 @@ export class Watcher implements Observer {
 	asked(path: string, what: Request): void {
 		const world = this.#world;
 		if (what !== 'launch' || world === null) return;
-		if (this.#stopping.has(above(path)) || (this.#stoppedAt !== null && above(path) === ''))
+		const stopping = this.#stopping.get(above(path));
+		// Launched, and then, still in the same step, it was decided to stop: that is in order.
+		if (stopping !== undefined && stopping.launches > 0) stopping.launches -= 1;
+		else if (stopping !== undefined || (this.#stoppedAt !== null && above(path) === ''))
 			this.#violate('nothing starts after a stop', `${path} was launched at ${world.now} ms, when its supervisor had been asked to stop`);
 		const spec = world.specOf(path);
 		for (const { run } of world.processes()) {
@@ -109,12 +112,13 @@ export class Watcher implements Observer {
 		}
 	}
 
-	step({ id, event, from, to, ignored }: Step): void {
+	step({ id, event, from, to, ignored, effects }: Step): void {
 		const isWorker = id.startsWith('worker:');
 		const path = isWorker ? id.slice('worker:'.length, id.lastIndexOf('#')) : id.slice('master:'.length);
 		if (event.type === 'xstate.init') {
 			if (!isWorker) {
 				this.#stopping.delete(path);
+				this.#ready.delete(path);
 				this.#restarts.delete(path);
 				for (const { path: child } of this.#supervisors.get(path)?.children ?? []) this.#restarts.delete(`child ${child}`);
 			}
@@ -130,10 +134,10 @@ export class Watcher implements Observer {
 			if (due !== undefined) this.#checkDue(due);
 			this.#due.delete(id);
 		}
-		if (!isWorker && (to === 'draining' || to === 'dead')) this.#stopping.add(path);
-		if (isWorker) return;
-		if (to.startsWith('running')) this.#running.add(path);
-		else this.#running.delete(path);
+		if (!isWorker && (to === 'draining' || to === 'dead') && !this.#stopping.has(path))
+			this.#stopping.set(path, { launches: effects.filter((effect) => effect === 'launchChild').length });
+		// One that has run only within this step has run as well: so it was told to its supervisor.
+		if (!isWorker && effects.includes('reportReady')) this.#ready.add(path);
 	}
 
 	news({ event, path, detail }: TreeNews): void {
@@ -198,9 +202,9 @@ export class Watcher implements Observer {
 		return context?.operations.find((operation) => which(operation, idOf(path)));
 	}
 
-	/** A process by its own word, a supervisor by its state. */
+	/** By its own word. */
 	#isReady({ kind, path }: ChildSpec): boolean {
-		if (kind === 'supervisor') return this.#running.has(path);
+		if (kind === 'supervisor') return this.#ready.has(path);
 		for (const { run, ready } of this.#world?.processes() ?? []) if (run.path === path && ready) return true;
 		return false;
 	}

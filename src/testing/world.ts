@@ -399,6 +399,8 @@ export class World {
 			const what = to.split('.')[0] as string;
 			const path = id.slice('master:'.length);
 			if (what === 'starting' || what === from.split('.')[0] || (what === 'dead' && path === '')) return;
+			// It may run for no longer than a step.
+			if (step.effects.includes('reportReady') && what !== 'running') this.#record('state', path, 0, 'running');
 			const end = what === 'dead' ? (this.#tree.kernel.context(id) as MasterContext | undefined)?.end : undefined;
 			this.#record('state', path, 0, what, end?.why ?? null);
 		}
