@@ -42,6 +42,12 @@ const sample = [
 	'tree',
 	'which_children',
 	'x_intensity_zero',
+	'permanent_abnormal',
+	'transient_abnormal',
+	'temporary_abnormal',
+	'x_escalation_resets_budget',
+	'nonsignificant_transient',
+	'significant_transient',
 	'x_group_restart_counts_once',
 	'x_manual_restart_not_counted',
 	'x_start_child_appends',
@@ -64,6 +70,7 @@ class Real {
 	readonly #up = new Set<string>();
 	readonly #actorAttempts = new Map<string, number>();
 	readonly #dead = new Set<string>();
+	readonly #killed = new Set<string>();
 	readonly seen = new Set<string>();
 	#running: Running<TreeDeclaration> | null = null;
 	#next: number;
@@ -76,6 +83,7 @@ class Real {
 	}
 
 	async run({ root, ops }: Scenario): Promise<Trace> {
+		for (const { op, path: where, reason } of ops) if (op === 'exit' && reason === 'kill') this.#killed.add(where);
 		try {
 			const start = await this.#step(() => this.#start(root));
 			const steps: Trace['ops'] = [];
@@ -100,7 +108,7 @@ class Real {
 			period = 5,
 			auto_shutdown: autoShutdown,
 		} = child;
-		const own = `${above}/${id}`;
+		const own = above === '' ? id : `${above}/${id}`;
 		const common = { id, ...(significant === undefined ? {} : { significant }) } as { id: string; significant?: boolean };
 		if (children !== undefined)
 			return {
@@ -114,7 +122,8 @@ class Real {
 			};
 		const drain = shutdown === 'brutal_kill' ? 0 : shutdown === 'infinity' || shutdown === undefined ? 5_000 : (shutdown as number);
 		const rule = { type: restart as 'permanent', backoff: 0 as const };
-		const kind = kinds[this.#next++ % kinds.length] as (typeof kinds)[number];
+		// Only a process can be killed from outside.
+		const kind = this.#killed.has(own) ? 'node' : (kinds[this.#next++ % kinds.length] as (typeof kinds)[number]);
 		this.seen.add(kind);
 		if (kind === 'actor') return { kind, ...common, restart: rule, stop: { drain }, logic: this.#logic(own, child) };
 		const words = JSON.stringify({ start: child.start, ignoresDrain: child.on_shutdown === 'ignore' });
@@ -148,7 +157,7 @@ class Real {
 	}
 
 	async #start(root: Child): Promise<unknown> {
-		const declared = this.#declaration({ ...root, restart: 'temporary', children: root.children ?? [] }, '');
+		const declared = this.#declaration({ ...root, id: 'root', restart: 'temporary', children: root.children ?? [] }, '');
 		this.#running = await choir.start(choir.tree(`otp-${process.pid}-${path.basename(this.#dir).toLowerCase()}`, { children: [] }));
 		void this.#read(this.#running.events());
 		try {
@@ -259,6 +268,7 @@ class Real {
 		if (found === undefined || found.state !== 'running') return 'noproc';
 		const name = `${where}#${found.incarnation}`;
 		if (found.kind === 'actor') this.#running?.ref(where).send({ type: reason });
+		else if (reason === 'kill') process.kill(found.pid as number, 'SIGKILL');
 		else {
 			const file = path.join(
 				this.#dir,
@@ -323,9 +333,9 @@ function supervisorsOf({ id = '', children }: Child, above: string): string[] {
 	return children === undefined ? [] : [own, ...children.flatMap((child) => supervisorsOf(child, own))];
 }
 
-/** What the sample's children cannot do: end by a word that no process has, or be killed from outside. */
+/** What the sample's children cannot do: end by a word that no process has, or a start held up. */
 const sayable = ({ root, ops }: Scenario) =>
-	!/"(kill|shutdown(:x)?|ignore|exit:[^"]*)"/.test(JSON.stringify([root.children, ops]).replaceAll('"on_shutdown":"ignore"', '')) &&
+	!/"(shutdown(:x)?|ignore|exit:[^"]*)"/.test(JSON.stringify([root.children, ops]).replaceAll('"on_shutdown":"ignore"', '')) &&
 	!JSON.stringify([root, ops]).includes('hold');
 
 const seen = new Set<string>();

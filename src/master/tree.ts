@@ -162,7 +162,7 @@ export class Tree {
 		});
 		this.#known = {
 			kernel: this.kernel,
-			specOf: (path) => this.#specOf(path) as ChildSpec,
+			specOf: (path) => this.#specOf(path),
 			incarnationOf: (path) => this.#incarnations.get(path) ?? 0,
 			lastExits: this.#lastExits,
 			changes: this.#changes,

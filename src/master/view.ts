@@ -50,7 +50,8 @@ export interface Counts {
 /** What the tree knows beside the machines. */
 export interface Known {
 	kernel: Kernel;
-	specOf: (path: string) => ChildSpec;
+	/** Undefined: it is gone, with the supervisor that it was added to. */
+	specOf: (path: string) => ChildSpec | undefined;
 	incarnationOf: (path: string) => number;
 	/** How each path last ended, also before its supervisor was restarted. */
 	lastExits: ReadonlyMap<string, Exit>;
@@ -73,11 +74,13 @@ export function viewOf(known: Known, spec: SupervisorSpec | DynamicSpec): ChildV
 function childrenOf(known: Known, spec: SupervisorSpec): ChildView[] {
 	const context = known.kernel.context(supervisorId(spec.path)) as MasterContext | undefined;
 	const ids = context === undefined ? spec.children.map(({ id }) => id) : [...context.children.keys()];
-	return ids.map((id) => {
+	return ids.flatMap((id) => {
 		const path = joinPath(spec.path, id);
+		const declared = known.specOf(path);
+		if (declared === undefined) return [];
 		const child = context?.children.get(id);
 		const waits = context?.operations.some(({ phase, scope }) => phase === 'waiting' && scope.includes(id)) ?? false;
-		return childView(known, path, known.specOf(path), child, waits);
+		return [childView(known, path, declared, child, waits)];
 	});
 }
 
@@ -161,7 +164,7 @@ export function listOf({ kernel, specOf }: Known, spec: SupervisorSpec | Dynamic
 		.filter((child) => !isGone(child))
 		.map(({ id, phase, incarnation }) => {
 			const path = joinPath(spec.path, id);
-			const { kind } = specOf(path);
+			const kind = specOf(path)?.kind;
 			const due = operations.some(({ about, phase: at }) => at === 'waiting' && about === id);
 			const state = phase !== 'down' ? 'up' : due ? 'restarting' : 'down';
 			const type = kind === 'supervisor' || kind === 'dynamic' ? 'supervisor' : 'worker';
