@@ -144,7 +144,7 @@ const ends: Array<[does: string, text: string, exit: object, more?: More]> = [
 	],
 	[
 		'reaches the limit of its heap',
-		'const kept = []; for (;;) kept.push({ some: [1, 2, 3], more: `text ${kept.length}` });',
+		'const kept = []; for (;;) kept.push({ some: [1, 2, 3], more: "text " + kept.length });',
 		{ code: null, signal: null, reason: 'crash', detail: 'out of memory: its heap reached its limit of 12 MiB' },
 		{ resourceLimits: { maxOldGenerationSizeMb: 12 } },
 	],
