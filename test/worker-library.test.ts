@@ -363,7 +363,8 @@ test('a line without end from the master is not kept', () =>
 		await place.rule((socket) => {
 			if (flooded) return;
 			flooded = true;
-			socket.write('x'.repeat(1024 * 1024));
+			// Behind its hello: what is unread is lost with a connection that the other side ends.
+			socket.once('data', () => socket.write('x'.repeat(1024 * 1024)));
 		});
 		place.start(idle, { heartbeatMs: 20 });
 		await place.hears('hello', 2);
