@@ -6,9 +6,10 @@ import { masterMachine } from '../machines/master.ts';
 import type { Exit } from '../machines/spec.ts';
 import { workerMachine } from '../machines/worker.ts';
 import { actor, command, node, supervisor, thread, tree } from '../src/index.ts';
-import { type ExploreOptions, explore } from '../src/testing/index.ts';
+import { type ExploreOptions, explore, simulate } from '../src/testing/index.ts';
 import { Watcher } from '../src/testing/invariants.ts';
 import { World } from '../src/testing/world.ts';
+import { anyTree } from './support/trees.ts';
 import { child, supervisor as resolved, treeOf } from './support/world.ts';
 
 const shop = tree('shop', {
@@ -47,6 +48,35 @@ test('a sound tree stands whatever comes', () => {
 	assert.is(scenarios, 150);
 	assert.ok(steps >= 150 * 40);
 	assert.ok(events > 20_000);
+});
+
+test('trees of any make stand it', () => {
+	for (let seed = 1; seed <= 60; seed++) {
+		try {
+			explore(anyTree(seed), { seeds: 4 });
+		} catch (error) {
+			throw new Error(`tree ${seed}: ${(error as Error).message}`);
+		}
+	}
+});
+
+test('a supervisor that gives up in the step in which it becomes ready has been ready', () => {
+	const world = simulate(
+		tree('shop', {
+			children: [
+				supervisor('jobs', {
+					restart: 'transient',
+					intensity: { restarts: 0, within: '5s' },
+					children: ['a', 'b'].map((id) => command(id, { run: [id], ready: { output: /ready/ } })),
+				}),
+				command('last', { run: ['last'] }),
+			],
+		}),
+	);
+	world.advance(10).crash('jobs/a').settled();
+	assert.match(world.trace(), /^20 {2}jobs = running\n20 {2}jobs = draining\n20 {2}jobs\/b < terminate\n20 {2}last < launch$/m);
+	assert.is(world.state(), 'running');
+	assert.equal(world.alive(), ['last#1']);
 });
 
 test('the same seeds try the same', () => {

@@ -1,7 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Role, requestOf, signals } from '../machines/signals.ts';
-import { seeded } from '../src/testing/chance.ts';
 import type { World } from '../src/testing/world.ts';
 import { child, supervisor, worldOf } from './support/world.ts';
 
@@ -206,68 +205,6 @@ test('a nested supervisor that gives up is restarted with an empty budget, until
 	assert.is(world.ended?.why, 'exhausted');
 	assert.is(launches(world, 's/x').length, 6);
 	assert.equal(world.alive(), []);
-});
-
-test('a stop in the middle of everything ends with nobody alive', () => {
-	for (let seed = 1; seed <= 300; seed++) {
-		const chance = seeded(seed);
-		const pick = <T>(from: readonly T[]): T => from[Math.floor(chance() * from.length)] as T;
-		const strategy = () => pick(['one_for_one', 'one_for_all', 'rest_for_one'] as const);
-		const type = () => pick(['permanent', 'transient', 'temporary'] as const);
-		const any = () => ({
-			strategy: strategy(),
-			type: type(),
-			backoff: pick([backoff, { fromMs: 0, toMs: 0, resetAfterMs: 0 }]),
-			whenExhausted: pick(['escalate', 'giveUp'] as const),
-			intensity: { restarts: 4, withinMs: 2_000 },
-		});
-		const paths = ['a', 'b', 's/x', 's/y', 'c'];
-		const world = worldOf(
-			supervisor(
-				'',
-				[child('a', any()), child('b', any()), supervisor('s', [child('s/x', any()), child('s/y', any())]), child('c', any())],
-				{ start: pick(['ordered', 'parallel'] as const) },
-			),
-			{
-				seed,
-				behaviours: Object.fromEntries(
-					paths.map((path) => [path, { ready: Math.floor(chance() * 50), terminate: pick([0, 5, 200, 'ignored'] as const) }]),
-				),
-			},
-		);
-		for (let step = 0; step < 40; step++) {
-			world.advance(Math.floor(chance() * 60));
-			const running = world.alive();
-			// Never two of one path.
-			assert.is(new Set(running.map((name) => name.split('#')[0])).size, running.length, `seed ${seed}:\n${world.trace()}`);
-			const victim = running.length > 0 && chance() < 0.6 ? pick(running).split('#')[0] : undefined;
-			if (victim !== undefined && world.ended === null) world.exit(victim, pick([0, 1, 78]));
-		}
-		if (world.ended === null) world.stop(pick(['drain', 'fast', 'kill'] as const));
-		const stoppedAt = world.events().length;
-		world.advance(10_000);
-		assert.equal(world.alive(), [], `seed ${seed}: somebody outlives the stop\n${world.trace()}`);
-		assert.ok(world.ended !== null, `seed ${seed}: the stop does not end\n${world.trace()}`);
-		assert.not(
-			world
-				.events()
-				.slice(stoppedAt)
-				.some(({ what }) => what === 'launch'),
-			`seed ${seed}: started after the stop\n${world.trace()}`,
-		);
-	}
-});
-
-test('the same seed gives the same trace', () => {
-	const run = () => {
-		const world = worldOf(
-			supervisor('', [child('a', { backoff }), child('b', { backoff })], { intensity: { restarts: 50, withinMs: 1_000 } }),
-			{ seed: 42, behaviours: { a: { exit: 30 } } },
-		);
-		world.advance(5_000);
-		return world.trace();
-	};
-	assert.is(run(), run());
 });
 
 test('a restart by request stops and starts one child, costs nothing, and says how it ended', async () => {

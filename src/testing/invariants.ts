@@ -7,7 +7,7 @@ import type { Operation } from '../../machines/operations.ts';
 import type { ChildSpec, Exit, Intensity, StopSpec, SupervisorSpec, TreeSpec } from '../../machines/spec.ts';
 import type { Step } from '../kernel/kernel.ts';
 import type { TreeNews } from '../master/tree.ts';
-import type { Request } from './host.ts';
+import type { Request, SimulatedProcess } from './host.ts';
 import { BOOT_MS, type Observer, type World } from './world.ts';
 
 /** A rule of one's own: `check` throws, or returns a text, if it does not hold. It is asked after every step. */
@@ -126,8 +126,8 @@ export class Watcher implements Observer {
 		} else if ((event.type === 'drain' || event.type === 'stop') && !ignored && path !== '')
 			this.#checkStop(path, String(event.mode), from);
 		if (isWorker && event.type === 'drain' && from !== '' && !this.#due.has(id)) {
-			const stop = stopOf(this.#world?.specOf(path) ?? null);
-			if (stop !== null) this.#due.set(id, { askedAt: this.#world?.now ?? 0, limitMs: ladderMs(stop), path });
+			const run = this.#processAt(path)?.run;
+			if (run !== undefined) this.#due.set(id, { askedAt: this.#world?.now ?? 0, limitMs: ladderMs(run.stop), path });
 		}
 		if (to === 'dead') {
 			const due = this.#due.get(id);
@@ -205,8 +205,14 @@ export class Watcher implements Observer {
 	/** By its own word. */
 	#isReady({ kind, path }: ChildSpec): boolean {
 		if (kind === 'supervisor') return this.#ready.has(path);
-		for (const { run, ready } of this.#world?.processes() ?? []) if (run.path === path && ready) return true;
-		return false;
+		return this.#processAt(path)?.ready ?? false;
+	}
+
+	/** The latest at a path. */
+	#processAt(path: string): SimulatedProcess | undefined {
+		let found: SimulatedProcess | undefined;
+		for (const process of this.#world?.processes() ?? []) if (process.run.path === path) found = process;
+		return found;
 	}
 
 	#lives(child: ChildSpec): boolean {
@@ -215,8 +221,10 @@ export class Watcher implements Observer {
 	}
 
 	#stopLimit(): number {
-		const sum = worksIn(this.#spec.root).reduce((limit, { stop }) => limit + ladderMs(stop), SLACK_MS);
-		return Math.min(sum, this.#spec.stopTimeoutMs + SLACK_MS * (1 + worksIn(this.#spec.root).length));
+		const undeclared = [...(this.#world?.processes() ?? [])].map(({ run }) => run).filter(({ path }) => this.#world?.specOf(path) == null);
+		const works = [...worksIn(this.#spec.root), ...undeclared];
+		const sum = works.reduce((limit, { stop }) => limit + ladderMs(stop), SLACK_MS);
+		return Math.min(sum, this.#spec.stopTimeoutMs + SLACK_MS * (1 + works.length));
 	}
 
 	#violate(invariant: string, message: string): void {
@@ -227,10 +235,6 @@ export class Watcher implements Observer {
 /** From the request to the death of one that only SIGKILL ends. */
 function ladderMs({ drainMs, terminateMs }: StopSpec): number {
 	return Math.min(ACKNOWLEDGE_MS, drainMs) + drainMs + terminateMs + SLACK_MS;
-}
-
-function stopOf(spec: ChildSpec | null): StopSpec | null {
-	return spec !== null && 'stop' in spec ? spec.stop : null;
 }
 
 function worksIn({ children }: SupervisorSpec): Array<{ stop: StopSpec }> {
