@@ -10,7 +10,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type AngelEffects, angelMachine } from '../../machines/angel.ts';
 import { requestOf, type Signal } from '../../machines/signals.ts';
-import type { StopMode } from '../../machines/spec.ts';
+import type { ChildSpec, StopMode } from '../../machines/spec.ts';
 import { serveControl } from '../control/server.ts';
 import { type AngelPid, choirHome, ensureDir, logFile, logsDir, readAngelPid, socketPath, treeDir } from '../home.ts';
 import { bootId, killGroup, killOne, startTicks } from '../hosts/proc.ts';
@@ -55,6 +55,7 @@ class Angel {
 	#dir: string | null = null;
 	#treeId = '';
 	#bundle = '';
+	#holdsActors = false;
 	#identity: AngelPid | null = null;
 	#lock: net.Server | null = null;
 	#events: EventLog | null = null;
@@ -177,6 +178,7 @@ class Angel {
 				this.#treeId = result.tree;
 				this.#bundle = result.bundle;
 				for (const line of result.warnings) process.stderr.write(`warning: ${line}\n`);
+				this.#holdsActors = holdsActors(result.outline.root);
 				this.#send({ type: 'spec.checked', stopTimeoutMs: result.stopTimeoutMs, master: result.master });
 			},
 			(error: Error) => this.#send({ type: 'spec.refused', exitCode: 1, lines: [error.message] }),
@@ -290,12 +292,16 @@ class Angel {
 		const output = fs.openSync(logFile(dir, 'master'), 'a', 0o600);
 		this.#masterIncarnation += 1;
 		const incarnation = this.#masterIncarnation;
-		const child = spawn(process.execPath, [...masterFlags, main, dir, this.#bundle, this.#options.spec], {
-			cwd: path.dirname(this.#options.spec),
-			env: { ...process.env, CHOIR_TREE: dir, CHOIR_INCARNATION: String(incarnation) },
-			detached: true,
-			stdio: ['ignore', output, output, 'pipe', this.#controlFd as number],
-		});
+		const child = spawn(
+			process.execPath,
+			[...masterFlags, ...(this.#holdsActors ? [] : [smallNursery]), main, dir, this.#bundle, this.#options.spec],
+			{
+				cwd: path.dirname(this.#options.spec),
+				env: { ...process.env, CHOIR_TREE: dir, CHOIR_INCARNATION: String(incarnation) },
+				detached: true,
+				stdio: ['ignore', output, output, 'pipe', this.#controlFd as number],
+			},
+		);
 		fs.closeSync(output);
 		const gone = (code: number | null, signal: string | null) => {
 			if (this.#master?.child !== child) return;
@@ -409,11 +415,17 @@ class Angel {
 	}
 }
 
-/**
- * For V8. A master keeps little that is young: a small nursery costs it nothing and saves megabytes. What follows a death
- * runs too seldom to be compiled in time: so everything is, simply, at its first run.
- */
-const masterFlags = ['--max-semi-space-size=1', '--always-sparkplug'];
+/** For V8. What follows a death runs too seldom to be compiled in time: so everything is, simply, at its first run. */
+const masterFlags = ['--always-sparkplug'];
+/** A master keeps little that is young: a small nursery costs it nothing and saves megabytes. */
+const smallNursery = '--max-semi-space-size=1';
+
+/** Whether code of the user runs in the master: what that needs is not known here. */
+function holdsActors(spec: ChildSpec): boolean {
+	if (spec.kind === 'supervisor') return spec.children.some(holdsActors);
+	const { kind } = spec.kind === 'dynamic' ? spec.template : spec;
+	return kind === 'actor' || kind === 'thread';
+}
 
 const isMode = (mode: unknown): mode is StopMode => mode === 'drain' || mode === 'fast' || mode === 'kill';
 
