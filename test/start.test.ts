@@ -269,6 +269,8 @@ test('actors that wait for nothing keep no process alive; what they do does', ()
 		assert.equal([status, stdout, stderr], [0, 'running\n', '']);
 		const busy = `const running = await start(tree('t', { children: [actor('a', { logic: fromCallback(() => { setTimeout(() => { console.log('late'); running.stop(); }, 50); }) })] }));`;
 		assert.is(script(folder, busy).stdout, 'late\n');
+		const over = `const running = await start(tree('t', { intensity: { restarts: 0, within: '1s' }, children: [actor('a', { logic: fromCallback(() => { setTimeout(() => { throw new Error('end'); }, 1); }) })] })); await running.ended; await running.stop();`;
+		assert.is(script(folder, over).status, 0);
 	}));
 
 test('processes: started, reached, restarted and stopped, in the folder of their tree', () =>

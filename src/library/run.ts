@@ -52,6 +52,7 @@ class Local implements Running<TreeDeclaration> {
 	#tree: Tree | null = null;
 	#end: (end: SupervisorEnd) => void = () => {};
 	#stopTimer: NodeJS.Timeout | null = null;
+	#over = false;
 
 	static async start(spec: TreeSpec, base: string, options: StartOptions): Promise<Local> {
 		const local = new Local(spec, base, options);
@@ -160,6 +161,8 @@ class Local implements Running<TreeDeclaration> {
 	}
 
 	async stop(mode: StopMode = 'drain'): Promise<void> {
+		// A limit for what is over would only keep the process alive.
+		if (this.#over) return void (await this.ended);
 		asNobody(() => {
 			this.#stopTimer ??= setTimeout(() => this.#running.stop('kill'), this.#spec.stopTimeoutMs);
 			this.#running.stop(mode);
@@ -169,6 +172,7 @@ class Local implements Running<TreeDeclaration> {
 
 	/** Nothing of the tree runs any more. */
 	async #close(): Promise<void> {
+		this.#over = true;
 		if (this.#stopTimer !== null) clearTimeout(this.#stopTimer);
 		this.#actors.close();
 		await this.#opening?.catch(() => null);
