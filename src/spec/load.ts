@@ -108,12 +108,14 @@ function missing(child: Record<string, unknown>, place: string, folder: string):
 		const at = `${place}.${field}`;
 		problems.push({ path: at, expected, got, message: `${at}: expected ${expected}, got ${got}`, severity: 'error' });
 	};
+	const at = path.resolve(folder, isText(cwd) ? cwd : '.');
+	if (kind !== 'thread') {
+		if (isText(cwd) && !isFolder(at)) wrong('cwd', 'a folder that exists', cwd);
+		if (isText(envFile) && !isFile(path.resolve(folder, envFile))) wrong('envFile', 'a file that exists', envFile);
+	}
 	if (kind !== 'command' && isText(module) && !isFile(path.resolve(folder, module)))
 		wrong('module', `a module that exists (looked in ${folder})`, module);
 	if (kind === 'thread') return problems;
-	const at = path.resolve(folder, isText(cwd) ? cwd : '.');
-	if (isText(cwd) && !isFolder(at)) wrong('cwd', 'a folder that exists', cwd);
-	if (isText(envFile) && !isFile(path.resolve(folder, envFile))) wrong('envFile', 'a file that exists', envFile);
 	const searched = isObject(env) && isText(env.PATH) ? env.PATH : (process.env.PATH ?? '');
 	const programs: Array<[field: string, command: unknown]> = [
 		['run', kind === 'command' ? run : undefined],
