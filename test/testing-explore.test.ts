@@ -74,7 +74,7 @@ test('a supervisor that gives up in the step in which it becomes ready has been 
 		}),
 	);
 	world.advance(10).crash('jobs/a').settled();
-	assert.match(world.trace(), /^20 {2}jobs = running\n20 {2}jobs = draining\n20 {2}jobs\/b < terminate\n20 {2}last < launch$/m);
+	assert.match(world.trace(), /^20 {2}jobs = running\n20 {2}jobs = draining\n20 {2}last < launch\n20 {2}jobs\/b < terminate$/m);
 	assert.is(world.state(), 'running');
 	assert.equal(world.alive(), ['last#1']);
 });
