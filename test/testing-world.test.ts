@@ -372,6 +372,8 @@ const mistakes: Array<[promise: string, act: (world: World) => unknown, message:
 		(world) => world.behaviour('db', { ready: '5 parsecs' }),
 		/behaviour of db\.ready: expected a duration such as '5s' or milliseconds, got '5 parsecs'/,
 	],
+	['a wrong count', (world) => world.failToSpawn('db', -1), /failToSpawn: expected a whole number from 0 on, got -1/],
+	['a wrong seed', () => simulate(shop(db), { seed: 0.5 }), /seed: expected a whole number from 0 on, got 0\.5/],
 	['a negative time', (world) => world.advance(-1), /advance: expected a duration such as '5s' or milliseconds, got -1/],
 	[
 		'what is ready when it is spawned',

@@ -8,7 +8,7 @@ import type { WorkerContext } from '../../machines/worker.ts';
 import { SimulatedClock } from '../kernel/clock.ts';
 import type { Step } from '../kernel/kernel.ts';
 import { type ChildView, type Outcome, Tree, type TreeNews, type TreeOptions } from '../master/tree.ts';
-import { type Behaviour, type Conduct, conductOf, msOf, usual } from './behaviour.ts';
+import { type Behaviour, type Conduct, conductOf, countOf, msOf, usual } from './behaviour.ts';
 import { seeded } from './chance.ts';
 import { lineOf, type WorldEvent } from './events.ts';
 import { failure } from './failure.ts';
@@ -78,7 +78,7 @@ export class World {
 		this.#spec = spec;
 		this.#options = options;
 		this.#observer = observer;
-		this.#chance = seeded(options.seed ?? 1);
+		this.#chance = seeded(countOf('seed', options.seed ?? 1));
 		this.#host = new SimulatedHost({
 			clock: this.#clock,
 			tell: (workerId, fact) => {
@@ -196,9 +196,10 @@ export class World {
 	}
 
 	/** The next launches, so many (default: all), give no process. */
-	failToSpawn(path: string, times = Number.POSITIVE_INFINITY): this {
-		return this.#change(path, times === Number.POSITIVE_INFINITY ? 'cannot be spawned' : `cannot be spawned ${times} times`, (conduct) => {
-			conduct.failToSpawn = times;
+	failToSpawn(path: string, times: number | 'always' = 'always'): this {
+		const count = times === 'always' ? Number.POSITIVE_INFINITY : countOf('failToSpawn', times);
+		return this.#change(path, times === 'always' ? 'cannot be spawned' : `cannot be spawned ${times} times`, (conduct) => {
+			conduct.failToSpawn = count;
 		});
 	}
 
