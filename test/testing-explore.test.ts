@@ -197,6 +197,9 @@ test('only the faults that are asked for, and none that there is not', () => {
 		faults: ['pause', 'restart'],
 		invariants: [{ name: 'nobody crashes', check: (world) => (/crash/.test(world.trace()) ? 'somebody did' : undefined) }],
 	});
+	assert.throws(() => explore(pair, { seeds: -1 }), /seeds: expected a whole number from 1 on, got -1/);
+	assert.throws(() => explore(pair, { steps: 1.5 }), /steps: expected a whole number from 1 on, got 1\.5/);
+	assert.throws(() => explore(pair, { invariants: [{ name: 'none' } as never] }), /invariants: expected \{ name, check \}/);
 	assert.throws(() => explore(pair, { faults: ['meteor' as never] }), /there is no fault 'meteor'; there are crash, exit, hang,/);
 });
 

@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createMachine } from 'xstate';
-import { actor, command, node, SpecError, supervisor, thread, tree } from '../src/index.ts';
+import { actor, command, dynamic, node, SpecError, supervisor, thread, tree } from '../src/index.ts';
 import { simulate, type World } from '../src/testing/index.ts';
 
 const web = (options: Partial<Parameters<typeof node>[1]> = {}) =>
@@ -372,6 +372,8 @@ const mistakes: Array<[promise: string, act: (world: World) => unknown, message:
 		(world) => world.behaviour('db', { ready: '5 parsecs' }),
 		/behaviour of db\.ready: expected a duration such as '5s' or milliseconds, got '5 parsecs'/,
 	],
+	['a wrong count', (world) => world.failToSpawn('db', -1), /failToSpawn: expected a whole number from 0 on, got -1/],
+	['a wrong seed', () => simulate(shop(db), { seed: 0.5 }), /seed: expected a whole number from 0 on, got 0\.5/],
 	['a negative time', (world) => world.advance(-1), /advance: expected a duration such as '5s' or milliseconds, got -1/],
 	[
 		'what is ready when it is spawned',
@@ -395,5 +397,29 @@ for (const [promise, act, message] of mistakes) {
 		assert.throws(() => act(world), message);
 	});
 }
+
+test('children of a dynamic supervisor come and go, and are named like all others', async () => {
+	const world = simulate(
+		tree('shop', { children: [dynamic('pool', { child: command('job', { run: ['job'], restart: { backoff: 0 } }) })] }),
+	);
+	world.settled();
+	const asked = [world.startChild('pool', { id: 'a' }), world.startChild('pool', {})];
+	world.settled();
+	assert.equal(await Promise.all(asked), [
+		{ path: 'pool/a', incarnation: 1 },
+		{ path: 'pool/job-1', incarnation: 1 },
+	]);
+	world.crash('pool/a').settled();
+	assert.equal(world.alive(), ['pool/job-1#1', 'pool/a#2']);
+	assert.is(world.state('pool/a'), 'running');
+	const gone = world.terminateChild('pool', 'a');
+	world.settled();
+	await gone;
+	assert.equal(await world.countChildren('pool'), { specs: 1, active: 1, supervisors: 0, workers: 1 });
+	world.killMaster().settled();
+	assert.equal(world.alive(), []);
+	world.stop().settled();
+	assert.is(world.ended?.why, 'asked');
+});
 
 test.run();

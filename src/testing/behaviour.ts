@@ -64,6 +64,12 @@ export function msOf(place: string, duration: unknown): number {
 	throw new TypeError(`${place}: expected a duration such as '5s' or milliseconds, got ${shown(duration)}`);
 }
 
+/** A whole number from `least` on. */
+export function countOf(place: string, count: unknown, least = 0): number {
+	if (typeof count === 'number' && Number.isSafeInteger(count) && count >= least) return count;
+	throw new TypeError(`${place}: expected a whole number from ${least} on, got ${shown(count)}`);
+}
+
 /** A behaviour in ms. Throws if a word or a value of it means nothing. */
 export function conductOf(place: string, behaviour: Behaviour): Conduct {
 	if (typeof behaviour !== 'object' || behaviour === null) throw new TypeError(`${place}: expected an object, got ${shown(behaviour)}`);
@@ -76,7 +82,7 @@ export function conductOf(place: string, behaviour: Behaviour): Conduct {
 				conduct.spawnMs = msOf(here, value);
 				break;
 			case 'failToSpawn':
-				conduct.failToSpawn = value === 'always' ? Number.POSITIVE_INFINITY : msOf(here, value);
+				conduct.failToSpawn = value === 'always' ? Number.POSITIVE_INFINITY : countOf(here, value);
 				break;
 			case 'ready':
 				conduct.readyMs = value === 'never' ? value : msOf(here, value);
@@ -94,7 +100,7 @@ export function conductOf(place: string, behaviour: Behaviour): Conduct {
 				conduct.exitMs = msOf(here, value);
 				break;
 			case 'code':
-				conduct.code = msOf(here, value);
+				conduct.code = countOf(here, value);
 				break;
 			case 'beats':
 			case 'live':

@@ -1,5 +1,6 @@
 /** Random faults, by seeds: a tree is tried in many worlds, and what does not hold is cut down to the few steps that it takes. */
 import type { TreeDeclaration, TreeSpec } from '../../machines/spec.ts';
+import { countOf } from './behaviour.ts';
 import { seeded } from './chance.ts';
 import { failure } from './failure.ts';
 import { type FaultName, type FaultStep, faults, linesOf, strike, targetOf } from './faults.ts';
@@ -50,13 +51,17 @@ const waits = [0, 10, 100, 1_000, 30_000] as const;
  * Throws an error that names the invariant and the seed and shows the fewest steps it found for it.
  */
 export function explore(declaration: TreeDeclaration, options: ExploreOptions = {}): Explored {
-	const { seeds = 100, steps = 40 } = options;
+	const { seeds = 100, invariants = [] } = options;
+	const steps = countOf('steps', options.steps ?? 40, 1);
+	const wanted = typeof seeds === 'object' ? seeds : Array.from({ length: countOf('seeds', seeds, 1) }, (_, index) => index + 1);
+	for (const { name, check } of invariants)
+		if (typeof name !== 'string' || typeof check !== 'function') throw new TypeError('invariants: expected { name, check }');
 	for (const name of options.faults ?? [])
 		if (faults[name] === undefined || faults[name].weight === 0)
 			throw new TypeError(`faults: there is no fault '${name}'; there are ${choices({}).join(', ')}`);
 	const spec = rightSpec(declaration);
 	const explored: Explored = { scenarios: 0, steps: 0, events: 0 };
-	for (const seed of typeof seeds === 'number' ? Array.from({ length: seeds }, (_, index) => index + 1) : seeds) {
+	for (const seed of wanted) {
 		const scenario = { spec, seed, options };
 		const outcome = play(scenario, chooser(scenario, steps));
 		explored.scenarios += 1;

@@ -3,13 +3,13 @@
  * thread, no real time: a test lets time pass, makes things go wrong, and looks.
  */
 import type { MasterContext, SupervisorEnd } from '../../machines/master.ts';
-import type { ChildSpec, Duration, Exit, StopMode, SupervisorSpec, TreeSpec } from '../../machines/spec.ts';
+import type { ChildDeclaration, ChildSpec, Duration, Exit, StopMode, SupervisorSpec, TreeSpec } from '../../machines/spec.ts';
 import type { WorkerContext } from '../../machines/worker.ts';
 import { SimulatedClock } from '../kernel/clock.ts';
 import type { Step } from '../kernel/kernel.ts';
-import { type Outcome, Tree, type TreeNews, type TreeOptions } from '../master/tree.ts';
-import type { ChildView } from '../master/view.ts';
-import { type Behaviour, type Conduct, conductOf, msOf, usual } from './behaviour.ts';
+import { type MemberDeclaration, type Outcome, RequestError, type Started, Tree, type TreeNews, type TreeOptions } from '../master/tree.ts';
+import type { ChildView, Counts, Listed } from '../master/view.ts';
+import { type Behaviour, type Conduct, conductOf, countOf, msOf, usual } from './behaviour.ts';
 import { seeded } from './chance.ts';
 import { lineOf, type WorldEvent } from './events.ts';
 import { failure } from './failure.ts';
@@ -79,7 +79,7 @@ export class World {
 		this.#spec = spec;
 		this.#options = options;
 		this.#observer = observer;
-		this.#chance = seeded(options.seed ?? 1);
+		this.#chance = seeded(countOf('seed', options.seed ?? 1));
 		this.#host = new SimulatedHost({
 			clock: this.#clock,
 			tell: (workerId, fact) => {
@@ -197,9 +197,10 @@ export class World {
 	}
 
 	/** The next launches, so many (default: all), give no process. */
-	failToSpawn(path: string, times = Number.POSITIVE_INFINITY): this {
-		return this.#change(path, times === Number.POSITIVE_INFINITY ? 'cannot be spawned' : `cannot be spawned ${times} times`, (conduct) => {
-			conduct.failToSpawn = times;
+	failToSpawn(path: string, times: number | 'always' = 'always'): this {
+		const count = times === 'always' ? Number.POSITIVE_INFINITY : countOf('failToSpawn', times);
+		return this.#change(path, times === 'always' ? 'cannot be spawned' : `cannot be spawned ${times} times`, (conduct) => {
+			conduct.failToSpawn = count;
 		});
 	}
 
@@ -279,6 +280,41 @@ export class World {
 		this.#record('fault', one, 0, 'restart is asked');
 		if (this.#booting) return Promise.resolve({ ok: false, message: 'there is no master at present' });
 		return this.#tree.restart(one);
+	}
+
+	/**
+	 * Adds a child to a supervisor (`''`: the tree), or one more to a dynamic one, as the library's `child(path).startChild` does. What
+	 * became of it, and of the requests below, is known when enough time has passed; they reject with a `RequestError`.
+	 */
+	startChild(supervisor: string, child: ChildDeclaration | MemberDeclaration): Promise<Started> {
+		return this.#request(supervisor, `start of ${child.id ?? 'a child'} is asked`, () => this.#tree.startChild(supervisor, child));
+	}
+
+	terminateChild(supervisor: string, id: string): Promise<void> {
+		return this.#request(supervisor, `end of ${id} is asked`, () => this.#tree.terminateChild(supervisor, id));
+	}
+
+	restartChild(supervisor: string, id: string): Promise<Started> {
+		return this.#request(supervisor, `restart of ${id} is asked`, () => this.#tree.restartChild(supervisor, id));
+	}
+
+	deleteChild(supervisor: string, id: string): Promise<void> {
+		return this.#request(supervisor, `removal of ${id} is asked`, () => this.#tree.deleteChild(supervisor, id));
+	}
+
+	whichChildren(supervisor: string): Promise<Listed[]> {
+		return this.#tree.whichChildren(supervisor);
+	}
+
+	countChildren(supervisor: string): Promise<Counts> {
+		return this.#tree.countChildren(supervisor);
+	}
+
+	#request<Answer>(supervisor: string, what: string, ask: () => Promise<Answer>): Promise<Answer> {
+		this.#expectGoing('request');
+		this.#record('fault', supervisor, 0, what);
+		if (this.#booting) return Promise.reject(new RequestError('not_running', 'there is no master at present'));
+		return ask();
 	}
 
 	// Looking.
