@@ -87,6 +87,15 @@ interface Builtin {
 
 export class Chart {
 	readonly machine: AnyStateMachine;
+	/** Where `enqueue` puts what it is given, while actions are being collected. */
+	queue: Action[] = [];
+	/** One for all steps: to make it takes longer than most of them. */
+	readonly enqueue = Object.assign((next: Named) => void this.queue.push(this.action(next)), {
+		assign: (assignment: Expression<object>) => void this.queue.push({ do: 'assign', assignment, params: undefined }),
+		raise: (event: Expression<AnyEventObject>, options: { id?: string; delay?: number } = {}) =>
+			void this.queue.push({ do: 'raise', event, id: options.id, delay: options.delay }),
+		cancel: (id: string) => void this.queue.push({ do: 'cancel', id }),
+	});
 	readonly #states = new Map<AnyStateNode, State>();
 	readonly #initial: { to: State; actions: Action[] };
 
@@ -187,16 +196,17 @@ export class Chart {
 
 /** One event on its way through a machine. */
 class Frame {
-	readonly #chart: Chart;
-	#context: Context;
-	#event: AnyEventObject;
+	readonly chart: Chart;
+	/** What guards and expressions are given is the frame itself: `{ context, event }`. */
+	context: Context;
+	event: AnyEventObject;
 	readonly #asked: Asked[];
-	readonly #raised: AnyEventObject[] = [];
+	#raised: AnyEventObject[] | null = null;
 
 	constructor(chart: Chart, context: Context, event: AnyEventObject, asked: Asked[]) {
-		this.#chart = chart;
-		this.#context = context;
-		this.#event = event;
+		this.chart = chart;
+		this.context = context;
+		this.event = event;
 		this.#asked = asked;
 	}
 
@@ -204,7 +214,7 @@ class Frame {
 		if (arrows === undefined) return null;
 		for (const arrow of arrows) {
 			const { guard } = arrow;
-			if (guard === null || guard.test(this.#args, this.#value(guard.params))) return arrow;
+			if (guard === null || guard.test(this, this.#value(guard.params))) return arrow;
 		}
 		return null;
 	}
@@ -217,16 +227,16 @@ class Frame {
 			let arrow: Arrow | null = asks ? this.choose(state.always) : null;
 			const byItself: boolean = arrow !== null;
 			if (arrow === null) {
-				const raised = this.#raised.shift();
-				if (raised === undefined) return { state, context: this.#context, status: 'active', output: undefined };
-				this.#event = raised;
+				const raised = this.#raised?.shift();
+				if (raised === undefined) return { state, context: this.context, status: 'active', output: undefined };
+				this.event = raised;
 				arrow = this.choose(state.arrows.get(raised.type));
 			}
-			const before = this.#context;
+			const before = this.context;
 			const to: State = arrow?.to ?? state;
 			if (arrow !== null) this.run(arrow.actions);
 			// What happens by itself and changes nothing would do so for ever.
-			asks = !byItself || to !== state || this.#context !== before;
+			asks = !byItself || to !== state || this.context !== before;
 			state = to;
 		}
 	}
@@ -237,21 +247,17 @@ class Frame {
 
 	#end(state: State): Moment {
 		this.run(state.exits);
-		const output = (this.#chart.machine.root as { output?: unknown }).output;
+		const output = (this.chart.machine.root as { output?: unknown }).output;
 		return {
 			state,
-			context: this.#context,
+			context: this.context,
 			status: 'done',
-			output: typeof output === 'function' ? output(this.#args) : output,
+			output: typeof output === 'function' ? output(this) : output,
 		};
 	}
 
-	get #args(): Args {
-		return { context: this.#context, event: this.#event };
-	}
-
 	#value<T>(expression: Expression<T>, params?: unknown): T {
-		return typeof expression === 'function' ? (expression as (args: Args, params?: unknown) => T)(this.#args, params) : expression;
+		return typeof expression === 'function' ? (expression as (args: Args, params?: unknown) => T)(this, params) : expression;
 	}
 
 	#perform(action: Action): void {
@@ -268,14 +274,17 @@ class Frame {
 					change = {};
 					for (const [key, value] of Object.entries(assignment)) change[key] = this.#value(value as Expression<unknown>, params);
 				}
-				this.#context = { ...this.#context, ...change };
+				// One clone and a few stores: two spreads take several times as long.
+				const next: Record<string, unknown> = { ...this.context };
+				for (const key of Object.keys(change)) next[key] = change[key];
+				this.context = next;
 				return;
 			}
 			case 'raise': {
 				const event = this.#value(action.event);
 				const given = this.#value(action.delay as Expression<number | string | undefined>);
-				const delay = typeof given === 'string' ? this.#value(this.#chart.delay(given) as Expression<number>) : given;
-				if (delay === undefined) this.#raised.push(event);
+				const delay = typeof given === 'string' ? this.#value(this.chart.delay(given) as Expression<number>) : given;
+				if (delay === undefined) this.#raised = [...(this.#raised ?? []), event];
 				else this.#asked.push({ type: 'xstate.raise', params: { event, id: action.id, delay } });
 				return;
 			}
@@ -283,15 +292,17 @@ class Frame {
 				this.#asked.push({ type: 'xstate.cancel', params: { sendId: this.#value(action.id) } });
 				return;
 			case 'enqueue': {
+				const { chart } = this;
+				const outer = chart.queue;
 				const queue: Action[] = [];
-				const enqueue = Object.assign((next: Named) => void queue.push(this.#chart.action(next)), {
-					assign: (assignment: Expression<object>) => void queue.push({ do: 'assign', assignment, params: undefined }),
-					raise: (event: Expression<AnyEventObject>, options: { id?: string; delay?: number } = {}) =>
-						void queue.push({ do: 'raise', event, id: options.id, delay: options.delay }),
-					cancel: (id: string) => void queue.push({ do: 'cancel', id }),
-				});
-				const check = (guard: Named) => this.choose([{ guard: this.#chart.guard(guard), actions: [], to: null }]) !== null;
-				action.collect({ ...this.#args, enqueue, check }, this.#value(action.params));
+				chart.queue = queue;
+				try {
+					const check = (guard: Named) => this.choose([{ guard: chart.guard(guard), actions: [], to: null }]) !== null;
+					const { context, event } = this;
+					action.collect({ context, event, enqueue: chart.enqueue, check }, this.#value(action.params));
+				} finally {
+					chart.queue = outer;
+				}
 				for (const next of queue) this.#perform(next);
 			}
 		}

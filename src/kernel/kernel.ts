@@ -27,7 +27,7 @@ export interface Step {
 export interface KernelOptions {
 	clock: Clock;
 	/** Told of every step. */
-	watch?: (step: Step) => void;
+	watch?: ((step: Step) => void) | undefined;
 	/** Told of every machine whose state has another name now. */
 	changed?: (id: string, at: number) => void;
 	/** XState's own inspection protocol, for the ecosystem's inspectors. */

@@ -89,6 +89,8 @@ class Local implements Running<TreeDeclaration> {
 			thread: new LaterHost(async () => (await this.#open()).threads, this.#tell, this.#now),
 			actor: this.#actors,
 		});
+		const feed = this.#feed;
+		const watch = (step: Step) => this.#watch(step);
 		const running = new Promise<void>((resolve) => {
 			this.#tree = new Tree({
 				spec: this.#spec,
@@ -99,7 +101,9 @@ class Local implements Running<TreeDeclaration> {
 				news: (news) => this.#news(news),
 				running: resolve,
 				ended: (end) => this.#end(end),
-				watch: (step) => this.#watch(step),
+				get watch() {
+					return feed.isRead ? watch : undefined;
+				},
 			});
 		});
 		this.#running.start();
@@ -185,7 +189,7 @@ class Local implements Running<TreeDeclaration> {
 	}
 
 	#watch({ id, from, to, at }: Step): void {
-		if (!this.#feed.isRead || from === to) return;
+		if (from === to) return;
 		const isWorker = id.startsWith('worker:');
 		const exit = isWorker && to === 'dead' ? (this.#running.kernel.context(id) as WorkerContext | undefined)?.exit : null;
 		this.#feed.put({

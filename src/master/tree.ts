@@ -144,7 +144,10 @@ export class Tree {
 				const path = pathOf(machine);
 				if (this.#specs.has(path)) this.#changes.set(path, at);
 			},
-			...(options.watch === undefined ? {} : { watch: options.watch }),
+			// Asked for at each step: nobody may be watching now.
+			get watch() {
+				return options.watch;
+			},
 			...(options.inspect === undefined ? {} : { inspect: options.inspect }),
 			fault: (id, what, error) => {
 				const message = error instanceof Error ? error.message : String(error);
