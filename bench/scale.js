@@ -29,7 +29,9 @@ function run(program, args) {
 }
 
 const node = (file) => (count) =>
-	JSON.parse(run(process.execPath, ['--expose-gc', '--max-old-space-size=4096', path.join(here, file), String(count)]));
+	JSON.parse(
+		run(process.execPath, ['--expose-gc', '--max-semi-space-size=64', '--max-old-space-size=4096', path.join(here, file), String(count)]),
+	);
 const contenders = {
 	choir: node('choir.js'),
 	'XState, a root each': node('roots.js'),

@@ -224,16 +224,12 @@ export class Tree {
 	 * Resolves when it is up. Rejects with a `SpecError`, or a `RequestError` (already_present, already_started, start_failed:
 	 * then nothing is kept of it).
 	 */
-	async startChild(supervisor: string, child: ChildDeclaration | MemberDeclaration): Promise<Started> {
-		if (!('kind' in child)) return this.#startMember(supervisor, child);
-		const above = this.#supervisor(supervisor);
-		if (above.kind === 'dynamic')
-			throw new RequestError('dynamic', `'${supervisor}' starts only children like its template: give { id?, input? }`);
-		const spec = resolveChild(child, above);
-		const { id, path, restart: rule } = spec;
-		const incarnation = this.#incarnations.get(path) ?? 0;
-		const started = await this.#ask(supervisor, { do: 'startChild', id, rule, incarnation }, { spec });
-		return { path, incarnation: started };
+	startChild(supervisor: string, child: ChildDeclaration | MemberDeclaration): Promise<Started> {
+		return new Promise((resolve, reject) => {
+			const { path, asked, about } = 'kind' in child ? this.#addition(supervisor, child) : this.#membership(supervisor, child);
+			const [above] = splitPath(path);
+			this.#askFor(above, asked, about, (incarnation) => resolve({ path, incarnation }), reject);
+		});
 	}
 
 	/** Stops a child, and does not restart it. Resolves when it is dead. Its declaration is kept, unless it is temporary. */
@@ -329,23 +325,47 @@ export class Tree {
 		return partitions[sum % partitions.length] as string;
 	}
 
-	async #startMember(supervisor: string, { id: given, input }: MemberDeclaration): Promise<Started> {
+	/** What is to be asked for a child that is added. Throws what is wrong with it. */
+	#addition(supervisor: string, child: ChildDeclaration): { path: string; asked: Omitted<Asked>; about: About } {
+		const above = this.#supervisor(supervisor);
+		if (above.kind === 'dynamic')
+			throw new RequestError('dynamic', `'${supervisor}' starts only children like its template: give { id?, input? }`);
+		const spec = resolveChild(child, above);
+		const { id, path, restart: rule } = spec;
+		return { path, asked: { do: 'startChild', id, rule, incarnation: this.#incarnations.get(path) ?? 0 }, about: { spec } };
+	}
+
+	/** What is to be asked for one more child of a dynamic supervisor. */
+	#membership(supervisor: string, { id: given, input }: MemberDeclaration): { path: string; asked: Omitted<Asked>; about: About } {
 		const first = this.#supervisor(this.#partitions(supervisor)[0] as string);
 		if (first.kind !== 'dynamic')
 			throw new RequestError('failed', `'${supervisor}' is not dynamic: give it a declaration, such as actor(…)`);
 		const id = given ?? `${first.template.declaredId}-${this.#nextMember++}`;
 		if (!ID.test(id)) throw new RequestError('failed', `expected an id of lower-case letters, digits, - and _, got '${id.slice(0, 60)}'`);
-		const above = this.#partition(supervisor, id);
-		const incarnation = await this.#ask(above, { do: 'startChild', id, rule: first.template.restart, incarnation: 0 }, { input });
-		return { path: joinPath(above, id), incarnation };
+		const path = joinPath(this.#partition(supervisor, id), id);
+		return {
+			path,
+			asked: { do: 'startChild', id, rule: first.template.restart, incarnation: 0 },
+			about: input === undefined ? nothing : { input },
+		};
 	}
 
-	#ask(supervisor: string, what: Omitted<Asked>, about: About = {}): Promise<number | null> {
+	#ask(supervisor: string, what: Omitted<Asked>, about: About = nothing): Promise<number | null> {
 		return new Promise((resolve, reject) => {
 			this.#supervisor(supervisor);
-			const settle = (answer: Answer) => (answer.ok ? resolve(answer.incarnation) : reject(new RequestError(answer.code, answer.message)));
-			this.#request(supervisor, about, settle, (request) => ({ type: 'request', asked: { ...what, request } as Asked }));
+			this.#askFor(supervisor, what, about, resolve, reject);
 		});
+	}
+
+	#askFor(
+		supervisor: string,
+		what: Omitted<Asked>,
+		about: About,
+		done: (incarnation: number | null) => void,
+		refused: (error: RequestError) => void,
+	): void {
+		const settle = (answer: Answer) => (answer.ok ? done(answer.incarnation) : refused(new RequestError(answer.code, answer.message)));
+		this.#request(supervisor, about, settle, (request) => ({ type: 'request', asked: { ...what, request } as Asked }));
 	}
 
 	#request(supervisor: string, about: About, settle: (answer: Answer) => void, event: (request: string) => { type: string }): void {
@@ -555,3 +575,4 @@ export class Tree {
 /** Each of a union without the name of the request. */
 type Omitted<Union> = Union extends unknown ? Omit<Union, 'request'> : never;
 const okCodes = [0];
+const nothing: About = {};
