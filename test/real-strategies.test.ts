@@ -103,7 +103,10 @@ test('a sibling that ignores SIGTERM is killed after its limit, and nobody start
 		run: ['sh', '-c', ${witness} trap "" TERM; echo $$ >> stubborn.pids; echo deaf; while :; do sleep 0.1; done', 'stubborn'],
 		ready: { output: /deaf/ }, stop: { terminate: '500ms' },
 	})`;
-	const first = `command('first', { run: ['sh', '-c', ${witness} exec sleep 1000', 'first'] })`;
+	// Ready when it has looked: the stubborn one of the same round starts afterwards.
+	const first = `command('first', {
+		run: ['sh', '-c', ${witness} echo looked; exec sleep 1000', 'first'], ready: { output: /looked/ },
+	})`;
 	const last = `command('last', { run: ['sleep', '1000'] })`;
 	await withTree(spec("strategy: 'one_for_all',", [first, stubborn, last]), async (tree) => {
 		await tree.up();

@@ -6,6 +6,7 @@
 
 import { createMachine, fromCallback } from 'xstate';
 import type { MasterContext, SupervisorEnd } from '../../machines/master.ts';
+import { isGone } from '../../machines/operations.ts';
 import type { ChildDeclaration, SupervisorSpec, TreeSpec } from '../../machines/spec.ts';
 import { defaults, NEVER_MS } from '../../machines/spec.ts';
 import { SimulatedClock } from '../../src/kernel/clock.ts';
@@ -218,7 +219,9 @@ export class OtpDriver implements Host {
 	#learn(path: string, { start, on_shutdown: onShutdown, children = [], strategy, kind, type }: Child): void {
 		if (kind === 'actor' && type === 'supervisor') this.#claims.add(path);
 		if (start !== undefined) this.#scripts.set(path, start);
+		else this.#scripts.delete(path);
 		if (onShutdown !== undefined) this.#shutdowns.set(path, onShutdown);
+		else this.#shutdowns.delete(path);
 		if (strategy === 'simple_one_for_one') return this.#learn(`${path}/`, { ...(children[0] as Child), children: [] });
 		for (const child of children) if (child.id !== undefined) this.#learn(joinPath(path, child.id), child);
 	}
@@ -374,7 +377,8 @@ export class OtpDriver implements Host {
 		const declared = child as Child;
 		const own = joinPath(path, declared.id ?? '?');
 		// Of a child that is there already, what it would do is no news.
-		if (this.#isAlive && !this.#up.has(own)) this.#learn(own, declared);
+		const known = (this.#tree.kernel.context(supervisorId(path)) as MasterContext | undefined)?.children?.get(declared.id ?? '');
+		if (known === undefined || isGone(known)) this.#learn(own, declared);
 		return this.#ask(async () => {
 			const { incarnation } = await this.#tree.startChild(path, declarationOf(declared));
 			return incarnation === null ? 'ok:undefined' : this.#name(own);
