@@ -18,6 +18,7 @@ import { RealClock } from '../kernel/clock.ts';
 import { type Effects, Kernel } from '../kernel/kernel.ts';
 import { EventLog, type EventRecord } from '../logs/events.ts';
 import { followedSizes } from '../logs/sizes.ts';
+import { visibleLines } from '../logs/visible.ts';
 import { inspectSpec } from '../spec/inspection.ts';
 import { onSignal } from './arm.ts';
 import { Link, type ToAngel, type ToMaster } from './link.ts';
@@ -177,7 +178,7 @@ class Angel {
 				if (!result.ok) return this.#send({ type: 'spec.refused', exitCode: result.exitCode, lines: result.lines });
 				this.#treeId = result.tree;
 				this.#bundle = result.bundle;
-				for (const line of result.warnings) process.stderr.write(`warning: ${line}\n`);
+				for (const line of result.warnings) process.stderr.write(`warning: ${visibleLines(line)}\n`);
 				this.#holdsActors = holdsActors(result.outline.root);
 				this.#send({ type: 'spec.checked', stopTimeoutMs: result.stopTimeoutMs, master: result.master });
 			},
@@ -407,7 +408,7 @@ class Angel {
 		this.#report(exitCode === 0 ? { ok: true, tree: this.#treeId, pid: null } : { ok: false, exitCode, lines });
 		this.#events?.close();
 		if (this.#identity !== null && this.#dir !== null) removePidFile(this.#dir, this.#identity);
-		for (const line of lines) process.stderr.write(`${line}\n`);
+		for (const line of lines) process.stderr.write(`${visibleLines(line)}\n`);
 		this.#lock?.close();
 		this.#kernel.close();
 		clearInterval(this.#alive);

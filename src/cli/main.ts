@@ -2,6 +2,7 @@
 
 import { createRequire } from 'node:module';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { visibleLines } from '../logs/visible.ts';
 import { Complaint, exitCodes } from './complaint.ts';
 import { asDuration, parseDuration } from './duration.ts';
 
@@ -43,8 +44,9 @@ export async function main(args: string[]): Promise<number> {
 		// Commander has said it already: help and version end with 0, everything else is wrong usage.
 		if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
 		const verbose = program.opts<{ verbose?: boolean }>().verbose === true;
-		for (const line of error instanceof Complaint ? error.lines : [(error as Error).message]) process.stderr.write(`${line}\n`);
-		if (verbose) process.stderr.write(`${(error as Error).stack}\n`);
+		for (const line of error instanceof Complaint ? error.lines : [(error as Error).message])
+			process.stderr.write(`${visibleLines(line)}\n`);
+		if (verbose) process.stderr.write(`${visibleLines(String((error as Error).stack))}\n`);
 		return error instanceof Complaint ? error.exitCode : exitCodes.failed;
 	}
 }
@@ -122,6 +124,7 @@ function commands(end: (exitCode: number) => void): Command {
 		.option('-f, --follow', 'go on with what comes')
 		.option('-n, --lines <count>', 'lines of each child', parseCount, 100)
 		.option('--json', 'as JSON lines')
+		.option('--raw', 'colours and other control characters go to a terminal as they are')
 		.option('--tree <tree>', 'a name or a spec file')
 		.action(async (path: string | undefined, options) => end(await (await import('./logs.ts')).logs(path, options)));
 
