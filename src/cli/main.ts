@@ -3,6 +3,7 @@
 import { createRequire } from 'node:module';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { visibleLines } from '../logs/visible.ts';
+import type { Sort } from './board.ts';
 import { Complaint, exitCodes } from './complaint.ts';
 import { asDuration, parseDuration } from './duration.ts';
 
@@ -15,6 +16,7 @@ Examples:
   choir run tree.ts                      in the foreground; Ctrl-C stops it, a second one at once
   choir start tree.ts                    in the background; returns once it runs
   choir status --watch                   what runs, how often it was restarted, why it last died
+  choir top                              the same on the whole terminal, with keys
   choir wait shop --for running          until everything is ready
   choir logs web -n 20 -f                the output of all instances of web
   choir restart web.1                    one instance
@@ -95,6 +97,20 @@ function commands(end: (exitCode: number) => void): Command {
 		.option('--json', 'as JSON')
 		.option('--watch', 'again each second; without a terminal, at each change')
 		.action(async (tree: string | undefined, options) => end(await (await import('./status.ts')).status(tree, options)));
+
+	program
+		.command('top')
+		.summary('the tree on the whole terminal, with keys')
+		.description(
+			'Shows the tree as it changes: sorted as you like, with the output of a child and its restart at a key. `?` lists the keys.',
+		)
+		.argument('[tree]', 'a name or a spec file')
+		.addOption(
+			new Option('--sort <column>', 'what comes first')
+				.choices(['tree', 'cpu', 'memory', 'restarts', 'up', 'name'] satisfies Sort[])
+				.default('tree'),
+		)
+		.action(async (tree: string | undefined, options) => end(await (await import('./top.ts')).top(tree, options)));
 
 	program
 		.command('wait')
