@@ -20,6 +20,7 @@ Examples:
   choir wait shop --for running          until everything is ready
   choir logs web -n 20 -f                the output of all instances of web
   choir restart web.1                    one instance
+  choir scale web 4                      so many instances of web
   choir stop shop                        drains, then stops; --fast does not drain
 
 A tree is meant by its name or by its spec file; where only one runs it may be left out.
@@ -131,6 +132,19 @@ function commands(end: (exitCode: number) => void): Command {
 		.action(async (path: string, options) => end(await (await import('./restart.ts')).restart(path, options)));
 
 	program
+		.command('scale')
+		.summary('more instances of a child, or fewer')
+		.description(
+			'Starts or stops instances of a child that is declared with `instances`; those with the highest numbers come and go, each with its drain.',
+		)
+		.argument('<path>', 'a child, without the number of an instance: `web`')
+		.argument('<count>', 'how many instances there shall be', parseInstances)
+		.option('--json', 'as JSON')
+		.option('--tree <tree>', 'a name or a spec file')
+		.addOption(timeout(120_000))
+		.action(async (path: string, count: number, options) => end(await (await import('./scale.ts')).scale(path, count, options)));
+
+	program
 		.command('logs')
 		.summary('show the output of children')
 		.description(
@@ -159,6 +173,11 @@ function timeout(ms: number): Option {
 	return new Option('--timeout <duration>', 'how long to wait for it (0: as long as it takes)')
 		.argParser(parseDuration)
 		.default(ms, ms === 0 ? '0' : asDuration(ms));
+}
+
+function parseInstances(text: string): number {
+	if (!/^\d{1,7}$/.test(text)) throw new InvalidArgumentError(`expected a number of instances, got '${text}'`);
+	return Number(text);
 }
 
 function parseCount(text: string): number {
