@@ -8,6 +8,7 @@ import { masterMachine } from '../machines/master.ts';
 import { workerMachine } from '../machines/worker.ts';
 import { chartOf } from '../src/diagram/chart.ts';
 import { chartSvg } from '../src/diagram/chart-svg.ts';
+import { configOf } from '../src/diagram/machines.ts';
 import { mermaidOf } from '../src/diagram/mermaid.ts';
 
 export const machines = [workerMachine, masterMachine, dynamicMachine, angelMachine] as const;
@@ -21,7 +22,7 @@ export async function drawings(): Promise<Map<string, string>> {
 			[`${machine.id}.svg`, await chartSvg(chart)],
 			[`${machine.id}.mmd`, mermaidOf(chart)],
 			// For viewers that evaluate a chart and know only xstate.
-			[`${machine.id}.json`, JSON.stringify(machine.config, null, '\t') + '\n'],
+			[`${machine.id}.json`, configOf(machine) as string],
 		);
 	}
 	return new Map(files);
