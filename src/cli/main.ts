@@ -22,11 +22,22 @@ Examples:
   choir restart web.1                    one instance
   choir scale web 4                      so many instances of web
   choir stop shop                        drains, then stops; --fast does not drain
+  choir diagram tree.ts -o tree.svg      a picture of the tree: who goes down with whom
+  choir diagram worker --format mermaid  how a worker lives, as text
 
 A tree is meant by its name or by its spec file; where only one runs it may be left out.
 State is kept in $CHOIR_HOME, else $XDG_STATE_HOME/choir, else ~/.local/state/choir.
 
 Exit codes: 0 done; 1 it failed; 64 wrong usage; 70 the tree gave up; 75 already running; 78 the spec is wrong.
+`;
+
+const diagramExamples = `
+Examples:
+  choir diagram tree.ts -o tree.svg         the tree, for a browser or a README
+  choir diagram tree.ts --format mermaid    as text that code hosts show as a picture
+  choir diagram tree.ts --json              as a plain structure, for a program
+  choir diagram tree.ts ledger -o l.svg     the machine of the actor 'ledger'
+  choir diagram worker --json               a machine for viewers of XState charts
 `;
 
 /** Runs a command and gives its exit code. `args` are the words after `choir`. */
@@ -165,6 +176,24 @@ function commands(end: (exitCode: number) => void): Command {
 		.argument('<spec>', 'a file that exports a tree')
 		.option('--json', 'as JSON')
 		.action(async (spec: string, options) => end(await (await import('./check.ts')).check(spec, options)));
+
+	program
+		.command('diagram')
+		.summary('draw a tree, or a machine')
+		.description(
+			"Draws a tree: who supervises whom, in which order they start, and who goes down with whom. Or a machine: one of choir's own (worker, master, dynamic, angel), or the XState machine of an actor in a tree. Nothing is started.",
+		)
+		.argument('[what]', 'a spec file, one of the machines, or a running tree; without it, the tree that runs')
+		.argument('[path]', 'an actor in that tree: its machine is drawn')
+		.addOption(
+			new Option('--format <format>', 'what it is drawn as (default: by the ending of FILE, else svg)').choices(['svg', 'mermaid', 'json']),
+		)
+		.option('--json', 'the same as --format json')
+		.option('-o, --output <file>', 'where to, instead of standard output: .svg, .mmd or .json')
+		.addHelpText('after', diagramExamples)
+		.action(async (what: string | undefined, path: string | undefined, options) =>
+			end(await (await import('./diagram.ts')).diagram(what, path, options)),
+		);
 
 	return program;
 }
