@@ -33,6 +33,8 @@ export interface AngelOptions {
 	foreground: boolean;
 	/** A descriptor for one JSON line: that the tree runs, or why not. */
 	reportFd: number | null;
+	/** Whether there is a live page. Default: as the spec says, else in the foreground. */
+	view?: 'never';
 }
 
 /** Between two looks whether what was signalled is gone. */
@@ -327,7 +329,13 @@ class Angel {
 			if (pid === undefined) gone(null, null);
 		});
 		const processes = this.#processes as Processes;
-		link.send({ do: 'inventory', leftovers: processes.leftovers, incarnations: processes.incarnations, masterIncarnation: incarnation });
+		link.send({
+			do: 'inventory',
+			leftovers: processes.leftovers,
+			incarnations: processes.incarnations,
+			masterIncarnation: incarnation,
+			view: this.#options.view ?? (this.#options.foreground ? 'on' : 'off'),
+		});
 	}
 
 	#hear(message: ToAngel): void {

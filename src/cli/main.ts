@@ -21,6 +21,7 @@ Examples:
   choir logs web -n 20 -f                the output of all instances of web
   choir restart web.1                    one instance
   choir scale web 4                      so many instances of web
+  choir view                             the tree as a live page
   choir stop shop                        drains, then stops; --fast does not drain
   choir diagram tree.ts -o tree.svg      a picture of the tree: who goes down with whom
   choir diagram worker --format mermaid  how a worker lives, as text
@@ -82,7 +83,8 @@ function commands(end: (exitCode: number) => void): Command {
 			'Runs the tree of a spec until it is stopped. On a terminal the output of each child has its name before it; elsewhere it is JSON lines.',
 		)
 		.argument('<spec>', 'a file that exports a tree')
-		.action(async (spec: string) => end(await (await import('./run.ts')).run(spec)));
+		.option('--no-view', 'without the live page, whatever the spec says')
+		.action(async (spec: string, options) => end(await (await import('./run.ts')).run(spec, options)));
 
 	program
 		.command('start')
@@ -168,6 +170,17 @@ function commands(end: (exitCode: number) => void): Command {
 		.option('--raw', 'colours and other control characters go to a terminal as they are')
 		.option('--tree <tree>', 'a name or a spec file')
 		.action(async (path: string | undefined, options) => end(await (await import('./logs.ts')).logs(path, options)));
+
+	program
+		.command('view')
+		.summary('open the live page of a tree')
+		.description(
+			'Prints the address of the live page, and opens it where there is a display. A tree in the background has the page once it is asked for. Whoever has the address may operate the tree: it holds a token, new with each run.',
+		)
+		.argument('[tree]', 'a name or a spec file')
+		.option('--no-open', 'only print it')
+		.option('--json', 'as JSON: address, readOnly')
+		.action(async (tree: string | undefined, options) => end(await (await import('./view.ts')).view(tree, options)));
 
 	program
 		.command('check')
