@@ -51,7 +51,7 @@ export interface WorkerInput {
 	stop: StopSpec;
 	okCodes: number[];
 	/** Already runs: started by a master that is gone. */
-	adopted: { pid: number; startTicks: number } | null;
+	adopted: { pid: number; startTicks: number; ready: boolean } | null;
 }
 
 export interface WorkerContext extends WorkerInput {
@@ -110,6 +110,7 @@ export const workerMachine = setup({
 	},
 	guards: {
 		isAdopted: ({ context }) => context.adopted !== null,
+		wasReady: ({ context }) => context.adopted?.ready === true,
 		isKill: ({ event }) => event.type === 'drain' && event.mode === 'kill',
 		isFast: ({ event }) => event.type === 'drain' && event.mode === 'fast',
 		hasNoDrain: ({ context }) => context.stop.drainMs === 0,
@@ -216,7 +217,7 @@ export const workerMachine = setup({
 				initial: 'assigned',
 				states: {
 					assigned: {
-						always: [{ guard: 'isAdopted', target: 'adopting' }, { target: 'launching' }],
+						always: [{ guard: 'wasReady', target: '#worker.running' }, { guard: 'isAdopted', target: 'adopting' }, { target: 'launching' }],
 					},
 					launching: {
 						entry: 'launch',
@@ -230,7 +231,8 @@ export const workerMachine = setup({
 						entry: 'watchReadiness',
 					},
 					adopting: {
-						description: 'Already runs; another master started it.',
+						description: 'Already runs; another master started it, and had not heard that it is ready.',
+						entry: 'watchReadiness',
 						on: {
 							drain: [
 								{ guard: 'isKill', target: '#worker.draining.killing', actions: 'markKilled' },

@@ -30,7 +30,7 @@ const input: WorkerInput = {
 	okCodes: [0],
 	adopted: null,
 };
-const adopted = { adopted: { pid: 9, startTicks: 90 } };
+const adopted = { adopted: { pid: 9, startTicks: 90, ready: false } };
 const noDrain = { stop: { drainMs: 0, terminateMs: 1_000 } };
 const inner = { stop: { drainMs: 5_000, terminateMs: 0 } };
 const atOnce = { stop: { drainMs: 0, terminateMs: 0 } };

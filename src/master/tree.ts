@@ -3,10 +3,12 @@
  * does what. Everything that touches the world is behind `Host`.
  */
 import { MAX_INSTANCES } from '../../machines/check.ts';
-import { dynamicMachine } from '../../machines/dynamic.ts';
+import { type DynamicContext, dynamicMachine } from '../../machines/dynamic.ts';
 import type { MasterContext, MasterEffects, SupervisorEnd } from '../../machines/master.ts';
 import { masterMachine } from '../../machines/master.ts';
-import { type Answer, type Asked, describe, type Refusal } from '../../machines/operations.ts';
+import { type Answer, type Asked, type Death, describe, type Refusal } from '../../machines/operations.ts';
+import { type Fate, reconcile, type SavedChild, type SavedSupervisor, savedChild } from '../../machines/reconcile.ts';
+import { stampsOf } from '../../machines/restart.ts';
 import type {
 	ActorDeclaration,
 	ChildDeclaration,
@@ -14,17 +16,18 @@ import type {
 	DynamicSpec,
 	Exit,
 	StopMode,
-	StopSpec,
 	Strategy,
 	SupervisorSpec,
 	TreeSpec,
+	WorkSpec,
 } from '../../machines/spec.ts';
 import type { WorkerContext, WorkerEffects, WorkerEvent, WorkerInput } from '../../machines/worker.ts';
 import { workerMachine } from '../../machines/worker.ts';
+import type { Asked as AskedOfWorld } from '../kernel/chart.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { type Effects, Kernel, type KernelOptions } from '../kernel/kernel.ts';
 import { resolveChild } from '../spec/check.ts';
-import type { Host, Run } from './host.ts';
+import type { Host, Leftover, Run } from './host.ts';
 import { joinPath, pathOf, runId, splitPath, supervisorId } from './paths.ts';
 import { type ChildView, type Counts, childPaths, countsOf, type Known, type Listed, listOf, viewAt, viewOf } from './view.ts';
 
@@ -48,22 +51,20 @@ export interface TreeOptions {
 	news: (news: TreeNews) => void;
 	running: () => void;
 	ended: (end: SupervisorEnd) => void;
-	/** The latest incarnation of each path that earlier masters of this tree have used. */
-	incarnations?: ReadonlyMap<string, number>;
+	/** Where it is written down what the tree has in mind, before it is done. */
+	journal?: { write(set: Record<string, unknown>): void };
 	watch?: KernelOptions['watch'];
 	inspect?: KernelOptions['inspect'];
 	/** In the place of the usual machines: for tests that must find what is broken in them. */
 	machines?: { master?: typeof masterMachine; worker?: typeof workerMachine };
 }
 
-/** A process that an earlier master started. */
-export interface Leftover {
-	workerId: string;
-	path: string;
-	incarnation: number;
-	pid: number;
-	startTicks: number;
-	stop: StopSpec;
+/** What an earlier master left: what it had in mind, by its journal, and what there is. */
+export interface Legacy {
+	journal: ReadonlyMap<string, unknown>;
+	found: readonly Leftover[];
+	/** The latest incarnation of each path that was asked of the angel. */
+	asked: ReadonlyMap<string, number>;
 }
 
 /** How a request about one child ended. */
@@ -142,13 +143,15 @@ export class Tree {
 	#nextRequest = 1;
 	#nextMember = 1;
 	#nextActor = 1;
-	#leftovers = 0;
+	/** What each supervisor had in mind when it was last written down, and until when its operations wait. */
+	readonly #written = new Map<string, MasterContext>();
+	readonly #due = new Map<string, Map<number, number>>();
 	#stopped: StopMode | null = null;
 	#rootStarted = false;
 
 	constructor(options: TreeOptions) {
 		this.#options = options;
-		this.#incarnations = new Map(options.incarnations);
+		this.#incarnations = new Map();
 		this.#workerEffects = this.#makeWorkerEffects();
 		this.kernel = new Kernel({
 			clock: options.clock,
@@ -156,6 +159,7 @@ export class Tree {
 				const path = pathOf(machine);
 				if (path === '' || this.#specs.has(path)) this.#changes.set(path, at);
 			},
+			intend: options.journal === undefined ? undefined : (machine, asked) => this.#writeDown(machine, asked),
 			// Asked for at each step: nobody may be watching now.
 			get watch() {
 				return options.watch;
@@ -185,17 +189,12 @@ export class Tree {
 		this.#learn(options.spec.root);
 	}
 
-	/** Starts the tree; first what an earlier master left is stopped, so that nothing runs twice. */
-	start(leftovers: readonly Leftover[] = []): void {
-		this.#leftovers = leftovers.length;
-		if (leftovers.length === 0) return this.#startRoot();
-		for (const left of leftovers) {
-			const { workerId, path, incarnation, pid, startTicks, stop } = left;
-			this.#news('warn', path, 'child.leftover', `${path} (pid ${pid}) was started by an earlier master and is stopped first`);
-			const run: Run = { workerId, path, incarnation, spec: null, stop };
-			this.#startWorker(run, { pid, startTicks });
-			this.tell(workerId, { type: 'drain', mode: 'fast' });
-		}
+	/** Starts the tree, or goes on with what an earlier master left. */
+	start(legacy: Legacy | null = null): void {
+		this.#rootStarted = true;
+		if (legacy !== null) return this.#resume(this.#options.spec.root, legacy);
+		if (this.#stopped !== null) return this.#options.ended({ why: 'asked', reason: 'shutdown', message: 'asked to stop' });
+		this.#startSupervisor(this.#options.spec.root);
 	}
 
 	/** A fact about an incarnation, from the host. Facts about the dead are dropped. */
@@ -207,7 +206,6 @@ export class Tree {
 	stop(mode: StopMode): void {
 		this.#stopped = mode;
 		if (this.#rootStarted) this.kernel.send(supervisorId(''), { type: 'stop', mode });
-		else for (const workerId of this.#machines.keys()) this.tell(workerId, { type: 'drain', mode });
 	}
 
 	/** After this process was paused: whatever seems late gets one fresh interval. */
@@ -504,17 +502,150 @@ export class Tree {
 		this.#changes.delete(path);
 	}
 
-	#startRoot(): void {
-		this.#rootStarted = true;
-		if (this.#stopped !== null) return this.#options.ended({ why: 'asked', reason: 'shutdown', message: 'asked to stop' });
-		this.#startSupervisor(this.#options.spec.root);
-	}
-
 	#startSupervisor(spec: SupervisingSpec): void {
 		if (spec.kind === 'dynamic') return this.kernel.start(supervisorId(spec.path), dynamicMachine, { spec }, this.#supervisorEffects(spec));
 		const used = spec.children.map(({ id, path }): [string, number] => [id, this.#incarnations.get(path) ?? 0]);
 		const machine = this.#options.machines?.master ?? masterMachine;
 		this.kernel.start(supervisorId(spec.path), machine, { spec, incarnations: new Map(used) }, this.#supervisorEffects(spec));
+	}
+
+	/** A supervisor goes on with what an earlier master left of it, and so do those within it. */
+	#resume(spec: SupervisorSpec, { journal, found, asked }: Legacy): void {
+		const { path } = spec;
+		const below = (each: string) => splitPath(each)[0] === path;
+		const within = `${childKey(path)}/`;
+		const saved = new Map<string, SavedChild>();
+		for (const [key, value] of journal) {
+			const id = path === '' ? key.slice(childKey('').length) : key.slice(within.length);
+			if (key.startsWith(path === '' ? childKey('') : within) && !id.includes('/')) saved.set(id, value as SavedChild);
+		}
+		const declared = [...spec.children, ...this.#addedTo(spec, saved)];
+		const { resumed, fates, strays } = reconcile(
+			declared,
+			{
+				supervisor: (journal.get(supervisorKey(path)) as SavedSupervisor | undefined) ?? null,
+				children: saved,
+				found: new Map(found.filter((each) => below(each.path)).map((each) => [splitPath(each.path)[1], each])),
+				asked: new Map([...asked].filter(([each]) => below(each)).map(([each, incarnation]) => [splitPath(each)[1], incarnation])),
+			},
+			this.kernel.clock.now(),
+		);
+		for (const [id, { incarnation, lastExit }] of resumed.children) {
+			const child = joinPath(path, id);
+			this.#incarnations.set(child, incarnation);
+			if (lastExit !== null) this.#lastExits.set(child, lastExit);
+		}
+		const machine = this.#options.machines?.master ?? masterMachine;
+		this.kernel.start(supervisorId(path), machine, { spec, resumed }, this.#supervisorEffects(spec));
+		for (const stray of strays) this.#stopStray(stray);
+		for (const each of found)
+			if (below(each.path) && !declared.some(({ id }) => joinPath(path, id) === each.path) && each.ended === null) this.#stopStray(each);
+		for (const fate of fates) this.#meet(spec, fate, { journal, found, asked });
+	}
+
+	/** Instances that came by request are like their siblings. */
+	#addedTo(spec: SupervisorSpec, saved: ReadonlyMap<string, SavedChild>): ChildSpec[] {
+		const known = new Set(spec.children.map(({ id }) => id));
+		return [...saved.keys()].flatMap((id) => {
+			const declaredId = id.replace(/\.\d+$/, '');
+			const like = known.has(id) ? undefined : spec.children.find((child) => child.declaredId === declaredId && child.id !== declaredId);
+			if (like === undefined) return [];
+			const added = { ...like, id, path: joinPath(spec.path, id) };
+			this.#specs.set(added.path, added);
+			return [added];
+		});
+	}
+
+	/** What becomes of one child, now that this master is here. */
+	#meet(above: SupervisorSpec, fate: Fate<Leftover>, legacy: Legacy): void {
+		const path = joinPath(above.path, fate.id);
+		const spec = this.#specs.get(path) as ChildSpec;
+		const { incarnation } = fate;
+		if (fate.do === 'supervise') {
+			if (spec.kind === 'supervisor') this.#resume(spec, legacy);
+			else this.#startSupervisor(spec as DynamicSpec);
+			return;
+		}
+		const child = spec as WorkSpec;
+		switch (fate.do) {
+			case 'launch':
+				return this.#launch(path, incarnation, above);
+			case 'lose': {
+				const workerId = this.#options.newId();
+				const adopted = { pid: 0, startTicks: 0, ready: fate.ready };
+				this.#startWorker({ workerId, path, incarnation, spec: child, stop: child.stop }, adopted);
+				return this.tell(workerId, { type: 'process.exited', ...nobodySaw, at: this.kernel.clock.now() });
+			}
+			case 'adopt': {
+				const { workerId, pid, startTicks, ended } = fate.found;
+				const run: Run = { workerId, path, incarnation, spec: child, stop: child.stop };
+				this.#options.host.adopt?.(run, fate.found);
+				const state = ended === null ? `lives as pid ${pid}` : 'died meanwhile';
+				this.#news('info', path, 'child.adopted', `${path} ${state}; its earlier master is gone`, { pid, incarnation });
+				this.#startWorker(run, { pid, startTicks, ready: fate.ready });
+				if (ended !== null) return this.tell(workerId, { type: 'process.exited', ...ended, maxRssBytes: null });
+				if (fate.drain !== null) this.tell(workerId, { type: 'drain', mode: fate.drain });
+			}
+		}
+	}
+
+	/** A process that nobody has in mind any more. */
+	#stopStray(stray: Leftover): void {
+		const { workerId, path, incarnation, pid, startTicks, stop } = stray;
+		this.#news(
+			'warn',
+			path,
+			'child.leftover',
+			`${path} (pid ${pid}) was started by an earlier master, is no longer wanted, and is stopped`,
+		);
+		const run: Run = { workerId, path, incarnation, spec: null, stop };
+		this.#options.host.adopt?.(run, stray);
+		this.#startWorker(run, { pid, startTicks, ready: true });
+		this.tell(workerId, { type: 'drain', mode: 'fast' });
+	}
+
+	/** What a supervisor has in mind after a step, before it is done. */
+	#writeDown(machine: string, asked: readonly AskedOfWorld[]): void {
+		if (!machine.startsWith('master:')) return;
+		const context = this.kernel.context(machine) as MasterContext | DynamicContext;
+		if ('members' in context) return;
+		const path = pathOf(machine);
+		const due = this.#due.get(path) ?? new Map<number, number>();
+		for (const { type, params } of asked) {
+			const { id, delay } = (params ?? {}) as { id?: string; delay?: number };
+			const waiting = type === 'xstate.raise' && delay !== undefined ? /^restart\.due\.(\d+)$/.exec(id ?? '') : null;
+			if (waiting !== null) this.#due.set(path, due.set(Number(waiting[1]), this.kernel.clock.now() + (delay as number)));
+		}
+		const before = this.#written.get(path);
+		this.#written.set(path, context);
+		const set: Record<string, unknown> = {};
+		const { log, operations, nextOperation, end, mode, children } = context;
+		const mail = context.mail.filter((each): each is Death => !('do' in each));
+		if (
+			before?.log !== log ||
+			before.operations !== operations ||
+			before.end !== end ||
+			before.mode !== mode ||
+			before.mail !== context.mail
+		) {
+			const waiting = operations.filter(({ phase }) => phase === 'waiting').map(({ id }) => id);
+			for (const id of due.keys()) if (!waiting.includes(id)) due.delete(id);
+			const left: SavedSupervisor = { log: stampsOf(log), operations: [...operations], nextOperation, due: [...due], mail, end, mode };
+			set[supervisorKey(path)] = left;
+		}
+		const differing = before === undefined ? children.keys() : children.differing(before.children);
+		for (const id of differing) {
+			const child = children.get(id);
+			set[childKey(joinPath(path, id))] = child === undefined ? this.#tombstone(path, id) : savedChild(child);
+		}
+		if (Object.keys(set).length > 0) this.#options.journal?.write(set);
+	}
+
+	/** What is declared comes back when its supervisor starts again, unless it is remembered that it shall not. */
+	#tombstone(path: string, id: string): SavedChild | null {
+		const spec = path === '' ? this.#options.spec.root : this.#specs.get(path);
+		const declared = spec?.kind === 'supervisor' && spec.children.some((child) => child.id === id);
+		return declared ? { deleted: true } : null;
 	}
 
 	#supervisorEffects(spec: SupervisingSpec): Effects<MasterEffects> {
@@ -651,9 +782,7 @@ export class Tree {
 				this.#runs.delete(machine);
 				this.#machines.delete(run.workerId);
 				this.kernel.remove(machine);
-				if (run.spec !== null) return this.#reportToSupervisor(run.path, run.incarnation, exit);
-				this.#leftovers -= 1;
-				if (this.#leftovers === 0) this.#startRoot();
+				if (run.spec !== null) this.#reportToSupervisor(run.path, run.incarnation, exit);
 			},
 		};
 	}
@@ -673,3 +802,7 @@ export class Tree {
 type Omitted<Union> = Union extends unknown ? Omit<Union, 'request'> : never;
 const okCodes = [0];
 const nothing: About = {};
+const childKey = (path: string) => `child:${path}`;
+const supervisorKey = (path: string) => `supervisor:${path}`;
+/** The end of a process that was gone when somebody came to look. */
+const nobodySaw = { code: null, signal: null, maxRssBytes: null, reason: 'lost' as const };
