@@ -38,6 +38,8 @@ export type MasterEvent =
 	| ({ type: 'child.died' } & Death)
 	| ({ type: 'notice.taken' } & Death)
 	| { type: 'restart.due'; operation: number }
+	/** All that an earlier master left is in its place again. */
+	| { type: 'resumed' }
 	| { type: 'effect.failed'; effect: string; message: string; at: number };
 
 /** What a master asks of the world. */
@@ -176,6 +178,7 @@ export const masterMachine = setup({
 		isUnknown: ({ context, event }) => event.type === 'restart' && !context.children.has(event.id),
 		isBusy: ({ context }) => context.operations.length > 0,
 		isIdle: ({ context }) => context.operations.length === 0,
+		isResumed: ({ context }) => context.waits !== null,
 		/** An earlier master had begun to stop it. */
 		isEnding: ({ context }) => context.end !== null,
 		firstStartIsOver: ({ context }) => !context.operations.some(({ kind }) => kind === 'start'),
@@ -476,13 +479,25 @@ export const masterMachine = setup({
 		initial: 'starting',
 		states: {
 			starting: {
-				description:
-					'Children in order, each ready before the next, or side by side. A failure is not retried. What an earlier master left goes on.',
-				entry: ['planStart', 'proceed'],
-				always: [
-					{ guard: 'isEnding', target: 'draining' },
-					{ guard: 'firstStartIsOver', target: 'running' },
-				],
+				description: 'A failure is not retried.',
+				initial: 'assigned',
+				states: {
+					assigned: {
+						always: [{ guard: 'isResumed', target: 'resuming' }, { target: 'launching' }],
+					},
+					resuming: {
+						description: 'Another master was in the middle of it: what that one left is gathered first.',
+						on: { resumed: 'launching' },
+					},
+					launching: {
+						description: 'Children in order, each ready before the next, or side by side. What another master left goes on.',
+						entry: ['planStart', 'proceed'],
+						always: [
+							{ guard: 'isEnding', target: '#master.draining' },
+							{ guard: 'firstStartIsOver', target: '#master.running' },
+						],
+					},
+				},
 			},
 			running: {
 				tags: 'ready',

@@ -61,7 +61,7 @@ export interface Resumed {
  */
 export type Fate<F extends Found = Found> = { id: string; incarnation: number } & (
 	| { do: 'adopt'; found: F; ready: boolean; drain: StopMode | null }
-	| { do: 'lose'; ready: boolean }
+	| { do: 'lose'; ready: boolean; asked: boolean }
 	| { do: 'launch' }
 	| { do: 'supervise' }
 );
@@ -69,28 +69,22 @@ export type Fate<F extends Found = Found> = { id: string; incarnation: number } 
 export interface Reconciled<F extends Found> {
 	resumed: Resumed;
 	fates: Array<Fate<F>>;
-	/** Processes that nobody has in mind: they are to be stopped. */
-	strays: F[];
 }
 
 type Declared = Pick<ChildSpec, 'id' | 'kind'> & { restart: RestartRule };
 
-/** `declared`: in start order, with those that came by request at the end. `now`: monotonic ms. */
+/** `declared`: in start order, with those that came by request at the end. What is found and not adopted is to be stopped. `now`: monotonic ms. */
 export function reconcile<F extends Found>(declared: readonly Declared[], left: Left<F>, now: number): Reconciled<F> {
 	const saved = left.supervisor;
 	const operations = (saved?.operations ?? []).map((operation): Operation => ({ ...operation, request: null }));
 	const children: Array<[string, Child]> = [];
 	const fates: Array<Fate<F>> = [];
-	const strays: F[] = [];
 	/** What is down, and should not be. */
 	const down: string[] = [];
 	for (const { id, kind, restart: rule } of declared) {
 		const known = left.children.get(id);
 		const found = left.found.get(id);
-		if (known !== undefined && 'deleted' in known) {
-			if (found !== undefined) strays.push(found);
-			continue;
-		}
+		if (known !== undefined && 'deleted' in known) continue;
 		const child: Child = known === undefined ? { ...unborn, id, rule } : { ...known, id, rule, log: restartLog(known.log) };
 		const { incarnation } = child;
 		const isUp = child.phase !== 'down';
@@ -115,10 +109,13 @@ export function reconcile<F extends Found>(declared: readonly Declared[], left: 
 			children.push([id, child]);
 			fates.push({ id, incarnation, do: 'adopt', found, ready, drain });
 		} else {
-			if (found !== undefined && found.ended === null) strays.push(found);
 			children.push([id, child]);
 			if (isUp)
-				fates.push((left.asked.get(id) ?? 0) >= incarnation ? { id, incarnation, do: 'lose', ready } : { id, incarnation, do: 'launch' });
+				fates.push(
+					(left.asked.get(id) ?? 0) >= incarnation
+						? { id, incarnation, do: 'lose', ready, asked: child.phase === 'draining' }
+						: { id, incarnation, do: 'launch' },
+				);
 			else if (saved === null) down.push(id);
 		}
 	}
@@ -150,7 +147,6 @@ export function reconcile<F extends Found>(declared: readonly Declared[], left: 
 			mode: saved?.mode ?? 'drain',
 		},
 		fates,
-		strays,
 	};
 }
 

@@ -210,8 +210,8 @@ function startWhenLoaded(): void {
 	if (door.wasOpen || (known.view !== 'never' && (spec.view.on ?? known.view === 'on')))
 		door.open().catch((error: Error) => news('warn', 'view.failed', error.message));
 	const nothingLeft = !left.has('supervisor:') && known.leftovers.length === 0;
-	running.start(nothingLeft ? null : { journal: left, found: known.leftovers, asked: new Map(known.incarnations) });
 	if (asked !== null) running.stop(asked);
+	running.start(nothingLeft ? null : { journal: left, found: known.leftovers, asked: new Map(known.incarnations) });
 }
 
 const sentences: Record<Exclude<SupervisorEnd['why'], 'asked'>, (message: string) => string> = {

@@ -19,7 +19,6 @@ import type {
 	Strategy,
 	SupervisorSpec,
 	TreeSpec,
-	WorkSpec,
 } from '../../machines/spec.ts';
 import type { WorkerContext, WorkerEffects, WorkerEvent, WorkerInput } from '../../machines/worker.ts';
 import { workerMachine } from '../../machines/worker.ts';
@@ -192,7 +191,7 @@ export class Tree {
 	/** Starts the tree, or goes on with what an earlier master left. */
 	start(legacy: Legacy | null = null): void {
 		this.#rootStarted = true;
-		if (legacy !== null) return this.#resume(this.#options.spec.root, legacy);
+		if (legacy !== null) return this.#goOn(legacy);
 		if (this.#stopped !== null) return this.#options.ended({ why: 'asked', reason: 'shutdown', message: 'asked to stop' });
 		this.#startSupervisor(this.#options.spec.root);
 	}
@@ -509,24 +508,37 @@ export class Tree {
 		this.kernel.start(supervisorId(spec.path), machine, { spec, incarnations: new Map(used) }, this.#supervisorEffects(spec));
 	}
 
-	/** A supervisor goes on with what an earlier master left of it, and so do those within it. */
-	#resume(spec: SupervisorSpec, { journal, found, asked }: Legacy): void {
+	/**
+	 * Goes on with what an earlier master left. First all machines are there, each where it was; then the supervisors go on with
+	 * what they had in mind, from the root down; then the facts are told.
+	 */
+	#goOn(legacy: Legacy): void {
+		const supervisors: string[] = [];
+		const facts: Array<() => void> = [];
+		this.#resume(this.#options.spec.root, legacy, supervisors, facts);
+		for (const each of legacy.found) if (each.ended === null && !this.#machines.has(each.workerId)) this.#stopStray(each);
+		if (this.#stopped !== null) this.kernel.send(supervisorId(''), { type: 'stop', mode: this.#stopped });
+		for (const path of supervisors) this.kernel.send(supervisorId(path), { type: 'resumed' });
+		for (const fact of facts) fact();
+	}
+
+	#resume(spec: SupervisorSpec, legacy: Legacy, supervisors: string[], facts: Array<() => void>): void {
 		const { path } = spec;
-		const below = (each: string) => splitPath(each)[0] === path;
-		const within = `${childKey(path)}/`;
+		const { journal, found, asked } = legacy;
+		const within = path === '' ? childKey('') : `${childKey(path)}/`;
 		const saved = new Map<string, SavedChild>();
-		for (const [key, value] of journal) {
-			const id = path === '' ? key.slice(childKey('').length) : key.slice(within.length);
-			if (key.startsWith(path === '' ? childKey('') : within) && !id.includes('/')) saved.set(id, value as SavedChild);
-		}
+		for (const [key, value] of journal)
+			if (key.startsWith(within) && !key.slice(within.length).includes('/')) saved.set(key.slice(within.length), value as SavedChild);
 		const declared = [...spec.children, ...this.#addedTo(spec, saved)];
-		const { resumed, fates, strays } = reconcile(
+		const isBelow = (each: string) => splitPath(each)[0] === path;
+		const here = new Map(found.filter((each) => isBelow(each.path)).map((each) => [splitPath(each.path)[1], each]));
+		const { resumed, fates } = reconcile(
 			declared,
 			{
 				supervisor: (journal.get(supervisorKey(path)) as SavedSupervisor | undefined) ?? null,
 				children: saved,
-				found: new Map(found.filter((each) => below(each.path)).map((each) => [splitPath(each.path)[1], each])),
-				asked: new Map([...asked].filter(([each]) => below(each)).map(([each, incarnation]) => [splitPath(each)[1], incarnation])),
+				found: here,
+				asked: new Map([...asked].filter(([each]) => isBelow(each)).map(([each, incarnation]) => [splitPath(each)[1], incarnation])),
 			},
 			this.kernel.clock.now(),
 		);
@@ -537,10 +549,12 @@ export class Tree {
 		}
 		const machine = this.#options.machines?.master ?? masterMachine;
 		this.kernel.start(supervisorId(path), machine, { spec, resumed }, this.#supervisorEffects(spec));
-		for (const stray of strays) this.#stopStray(stray);
-		for (const each of found)
-			if (below(each.path) && !declared.some(({ id }) => joinPath(path, id) === each.path) && each.ended === null) this.#stopStray(each);
-		for (const fate of fates) this.#meet(spec, fate, { journal, found, asked });
+		supervisors.push(path);
+		for (const fate of fates) {
+			const child = this.#specs.get(joinPath(path, fate.id));
+			if (child?.kind === 'supervisor') this.#resume(child, legacy, supervisors, facts);
+			else if (child !== undefined) this.#meet(spec, child, fate, facts);
+		}
 	}
 
 	/** Instances that came by request are like their siblings. */
@@ -557,34 +571,36 @@ export class Tree {
 	}
 
 	/** What becomes of one child, now that this master is here. */
-	#meet(above: SupervisorSpec, fate: Fate<Leftover>, legacy: Legacy): void {
-		const path = joinPath(above.path, fate.id);
-		const spec = this.#specs.get(path) as ChildSpec;
+	#meet(above: SupervisorSpec, spec: Exclude<ChildSpec, SupervisorSpec>, fate: Fate<Leftover>, facts: Array<() => void>): void {
 		const { incarnation } = fate;
-		if (fate.do === 'supervise') {
-			if (spec.kind === 'supervisor') this.#resume(spec, legacy);
-			else this.#startSupervisor(spec as DynamicSpec);
-			return;
-		}
-		const child = spec as WorkSpec;
+		const { path } = spec;
+		if (spec.kind === 'dynamic') return void facts.push(() => this.#startSupervisor(spec));
 		switch (fate.do) {
+			case 'supervise':
+				return;
 			case 'launch':
-				return this.#launch(path, incarnation, above);
+				return void facts.push(() => this.#launch(path, incarnation, above));
 			case 'lose': {
 				const workerId = this.#options.newId();
-				const adopted = { pid: 0, startTicks: 0, ready: fate.ready };
-				this.#startWorker({ workerId, path, incarnation, spec: child, stop: child.stop }, adopted);
-				return this.tell(workerId, { type: 'process.exited', ...nobodySaw, at: this.kernel.clock.now() });
+				this.#startWorker(
+					{ workerId, path, incarnation, spec, stop: spec.stop },
+					{ pid: 0, startTicks: 0, ready: fate.ready, asked: fate.asked },
+				);
+				return void facts.push(() => this.tell(workerId, { type: 'process.exited', ...nobodySaw, at: this.kernel.clock.now() }));
 			}
 			case 'adopt': {
-				const { workerId, pid, startTicks, ended } = fate.found;
-				const run: Run = { workerId, path, incarnation, spec: child, stop: child.stop };
-				this.#options.host.adopt?.(run, fate.found);
-				const state = ended === null ? `lives as pid ${pid}` : 'died meanwhile';
+				const { found, ready, drain } = fate;
+				const { workerId, pid, startTicks, ended } = found;
+				const run: Run = { workerId, path, incarnation, spec, stop: spec.stop };
+				this.#options.host.adopt?.(run, found);
+				this.#startWorker(run, { pid, startTicks, ready, asked: drain !== null });
+				const state = ended === null ? `lives as pid ${pid}` : 'has died meanwhile';
 				this.#news('info', path, 'child.adopted', `${path} ${state}; its earlier master is gone`, { pid, incarnation });
-				this.#startWorker(run, { pid, startTicks, ready: fate.ready });
-				if (ended !== null) return this.tell(workerId, { type: 'process.exited', ...ended, maxRssBytes: null });
-				if (fate.drain !== null) this.tell(workerId, { type: 'drain', mode: fate.drain });
+				return void facts.push(() => {
+					if (ended !== null) return this.tell(workerId, { type: 'process.exited', ...ended, maxRssBytes: null });
+					this.tell(workerId, { type: 'adopted' });
+					if (drain !== null) this.tell(workerId, { type: 'drain', mode: drain });
+				});
 			}
 		}
 	}
@@ -600,7 +616,8 @@ export class Tree {
 		);
 		const run: Run = { workerId, path, incarnation, spec: null, stop };
 		this.#options.host.adopt?.(run, stray);
-		this.#startWorker(run, { pid, startTicks, ready: true });
+		this.#startWorker(run, { pid, startTicks, ready: true, asked: true });
+		this.tell(workerId, { type: 'adopted' });
 		this.tell(workerId, { type: 'drain', mode: 'fast' });
 	}
 

@@ -252,13 +252,13 @@ export class World {
 		this.#host.later(BOOT_MS, false, () =>
 			this.#host.say(() => {
 				this.#booting = false;
+				// A stop is not undone by the death of a master.
+				if (this.#asked !== null) this.#tree.stop(this.#asked);
 				const living = [...this.#host.processes].map(({ run, pid }) => leftover(run, pid, null));
 				const found = [...living, ...this.#unheard.splice(0)];
 				// As a file would give it back.
 				const journal = new Map<string, unknown>(JSON.parse(JSON.stringify([...this.#journal])));
 				this.#tree.start({ journal, found, asked: this.#incarnations });
-				// A stop is not undone by the death of a master.
-				if (this.#asked !== null && this.#ended === null) this.#tree.stop(this.#asked);
 			}),
 		);
 		return this;
