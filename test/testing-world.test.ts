@@ -166,10 +166,10 @@ const verbs: Array<[promise: string, act: (world: World) => unknown, lines: stri
 		(world) => world.killMaster().settled(),
 		[
 			'20  shop ! the master is killed',
-			'70  shop = running',
 			'70  web ~ lives as pid 100; its earlier master is gone',
-			'70  web = running',
 			'70  db ~ lives as pid 101; its earlier master is gone',
+			'70  shop = running',
+			'70  web = running',
 			'70  db = running',
 		],
 	],
