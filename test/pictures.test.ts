@@ -1,7 +1,5 @@
 /** Nothing in a picture covers anything else: read from the SVG text itself, whatever laid it out. */
 
-import fs from 'node:fs';
-import path from 'node:path';
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -163,6 +161,7 @@ function crosses([x1, y1, x2, y2]: Segment, box: Rect): boolean {
 function faults(svg: string): string[] {
 	const { width, height, texts, rects, lines } = read(svg);
 	const found: string[] = [];
+	const leaves = new Set(rects.filter((rect) => /^(box|card)$/.test(rect.kind) && !hasInside(rect, rects)));
 	const name = ({ kind, said, group, x, y }: Shape) => `${kind} '${said}' of ${group.head} at ${Math.round(x)},${Math.round(y)}`;
 	for (const [index, text] of texts.entries()) {
 		if (!inside(text, { x: 0, y: 0, width, height })) found.push(`${name(text)} leaves the picture`);
@@ -172,8 +171,8 @@ function faults(svg: string): string[] {
 				found.push(`${line.kind} of ${line.group.head} runs through ${name(text)}`);
 		for (const rect of rects) {
 			if (overlap(text, rect) && !inside(text, rect)) found.push(`${name(text)} crosses the border of ${name(rect)}`);
-			const isLeaf = /^(box|card|dot|order)$/.test(rect.kind) && !/\b(group|tree)\b/.test(rect.group.kind) && !hasInside(rect, rects);
-			if (isLeaf && rect.group !== text.group && overlap(text, rect)) found.push(`${name(text)} is written into ${name(rect)}`);
+			if ((leaves.has(rect) || /^(dot|order)$/.test(rect.kind)) && rect.group !== text.group && overlap(text, rect))
+				found.push(`${name(text)} is written into ${name(rect)}`);
 		}
 		const own = rects.filter(({ group, kind }) => group === text.group && /^(box|card|frame)$/.test(kind));
 		if (text.kind !== 'label' && own.length > 0 && !own.some((rect) => inside(text, shrunk(rect, 1))))
@@ -184,7 +183,7 @@ function faults(svg: string): string[] {
 		for (const other of rects)
 			if (rect !== other && rect.group !== other.group && overlap(rect, other) && !inside(rect, other) && !inside(other, rect))
 				found.push(`${name(rect)} covers ${name(other)}`);
-		if (!/^(box|card)$/.test(rect.kind) || hasInside(rect, rects)) continue;
+		if (!leaves.has(rect)) continue;
 		for (const { segments, group, kind } of lines)
 			if (kind !== 'rule' && segments.some((segment) => crosses(segment, shrunk(rect, 1.5))))
 				found.push(`${kind} of ${group.head} runs through ${name(rect)}`);
@@ -278,6 +277,94 @@ test('the picture of any machine: nothing covers anything', async () => {
 			assert.equal(faults(svg), []);
 		}),
 		{ numRuns: 60, ...(process.env.SEED ? { seed: Number(process.env.SEED) } : {}) },
+	);
+});
+
+const logic = createMachine({ id: 'ledger' });
+const twelve = Array.from({ length: 12 }, (_, index) => node(`part-${index}`, { module: './part.ts' }));
+const trees: Record<string, TreeDeclaration> = {
+	'of one child': tree('one', { children: [node('web', { module: './web.ts' })] }),
+	'of none': tree('none', { children: [] }),
+	'with every kind of child': tree('shop', {
+		children: [
+			node('web', { module: './web.ts', instances: 3, listen: { http: '127.0.0.1:8080', admin: 'unix:/run/admin.sock' } }),
+			command('cache', { run: ['sh', '-c', 'redis-server --port 6390 | tee "a & <b>" \u202e\u0007'], ready: { output: /<ready>/ } }),
+			thread('hasher', { module: './hash.ts', restart: 'temporary' }),
+			actor('ledger', { logic, restart: { type: 'transient', strategy: 'rest_for_one' } }),
+			dynamic('carts', { child: actor('cart', { logic }), maxChildren: 500 }),
+			supervisor('jobs', {
+				strategy: 'one_for_all',
+				children: [node('left', { module: './a.ts', restart: { strategy: 'one_for_one' } }), node('right', { module: './a.ts' })],
+			}),
+		],
+	}),
+	'where those after it go down, in several rows': tree('chain', { strategy: 'rest_for_one', children: twelve }),
+	'where all go down, in several rows': tree('whole', { strategy: 'one_for_all', start: 'parallel', children: twelve }),
+	'with supervisors of supervisors': tree('deep', {
+		strategy: 'rest_for_one',
+		children: [1, 2, 3].map((index) =>
+			supervisor(`a-${index}`, {
+				strategy: 'one_for_all',
+				children: [
+					supervisor('inner', { strategy: 'rest_for_one', children: twelve.slice(0, 3 * index) }),
+					node('beside', { module: './b.ts' }),
+				],
+			}),
+		),
+	}),
+	'with words as long as they come': tree('long', {
+		children: [
+			node(`a${'-very-long-name'.repeat(12)}`, { module: `./${'x'.repeat(300)}.ts` }),
+			command('c', { run: ['sh', '漢字'.repeat(60), 'ﷺﷺﷺ', '👩‍👩‍👧'.repeat(9)] }),
+		],
+	}),
+};
+
+for (const [name, declaration] of Object.entries(trees))
+	test(`the picture of a tree ${name}: nothing covers anything`, () =>
+		assert.equal(faults(treeSvg(drawnTree(resolveSpec(declaration), '/', new Map()))), []));
+
+test('the picture of the example is whole', async () => {
+	const { default: shop } = await import('../examples/shop/tree.ts');
+	assert.equal(faults(treeSvg(drawnTree(resolveSpec(shop), '/', new Map()))), []);
+});
+
+test('a tree of hundreds is drawn in time, instances as one, in a handy shape', () => {
+	const children: ChildDeclaration[] = Array.from({ length: 300 }, (_, index) => node(`n-${index}`, { module: './n.ts', instances: 10 }));
+	const drawn = drawnTree(resolveSpec(tree('many', { strategy: 'rest_for_one', children })), '/', new Map());
+	const started = performance.now();
+	const svg = treeSvg(drawn);
+	assert.ok(performance.now() - started < 5_000);
+	assert.is(drawn.supervises.children.length, 300);
+	const { width, height } = read(svg);
+	assert.ok(width / height > 0.5 && width / height < 4, `${width} × ${height}`);
+	assert.equal(faults(svg), []);
+});
+
+test('names that mean harm are only text', async () => {
+	const harm = `<script>alert("1")</script>&'\u0000\u202e`;
+	const machine = createMachine({
+		id: harm,
+		initial: harm,
+		states: { [harm]: { entry: harm, on: { [harm]: 'b' } }, b: { on: { 'a|b': harm } } },
+	});
+	const svg = await chartSvg(chartOf(machine));
+	assert.not.match(svg, /<script|[\u0000\u202e]/);
+	assert.equal(faults(svg), []);
+	assert.match(svg, /data-to="b"/);
+});
+
+test('what a page goes by to show where a machine is', async () => {
+	const { groups, texts } = read(await chartSvg(chartOf(machines[0])));
+	const heads = groups.map(({ head }) => head);
+	assert.ok(heads.includes('<g class="state initial" data-state="running.healthy">'));
+	assert.ok(
+		heads.includes(
+			'<g class="edge" data-from="draining.terminating" data-to="draining.killing" data-events="drain [isKill]|after terminateTimeout">',
+		),
+	);
+	assert.ok(
+		texts.some(({ kind, said, group }) => kind === 'line' && said === 'drain is ignored' && group.head.includes('draining.terminating')),
 	);
 });
 
