@@ -240,6 +240,7 @@ const anyMachine = fc
 	.map(({ shape, arrows }) => {
 		interface Config {
 			id: string;
+			type?: 'parallel';
 			initial?: string;
 			entry?: string[];
 			on: Record<string, Array<{ target?: string; guard?: string; actions?: string }>>;
@@ -267,6 +268,11 @@ const anyMachine = fc
 			source.on[event] = [...(source.on[event] ?? []), guarded ? { ...arrow, guard: 'mayBeDone' } : arrow];
 			if (guarded && target !== made[0]) source.after.someTimeout = `#${target.id}`;
 		}
+		for (const [index, state] of made.entries()) {
+			if (index % 4 !== 3 || state.initial === undefined) continue;
+			delete state.initial;
+			state.type = 'parallel';
+		}
 		return made[0] as Config;
 	});
 
@@ -276,7 +282,7 @@ test('the picture of any machine: nothing covers anything', async () => {
 			const svg = await chartSvg(chartOf(createMachine(config as Parameters<typeof createMachine>[0])));
 			assert.equal(faults(svg), []);
 		}),
-		{ numRuns: 60, ...(process.env.SEED ? { seed: Number(process.env.SEED) } : {}) },
+		{ numRuns: 60 },
 	);
 });
 

@@ -58,8 +58,8 @@ class Picture {
 	readonly #chart: Chart;
 	readonly #states: ChartState[];
 	readonly #texts: ReadonlyMap<ChartState, Text>;
-	/** Width that boxes get beyond that of their text. */
-	readonly #extra = new Map<ChartState, number>();
+	/** What boxes are to be wide at least, where that is more than their text. */
+	readonly #widths = new Map<ChartState, number>();
 
 	constructor(chart: Chart) {
 		this.#chart = chart;
@@ -77,7 +77,8 @@ class Picture {
 				.filter((state) => state.states.length > 0 && state !== this.#chart.root)
 				.filter((state) => this.#missing(state, placed) > 0);
 			if (cramped.length === 0 || tries === MAX_TRIES) return this.#write(placed);
-			for (const state of cramped) this.#extra.set(state, (this.#extra.get(state) ?? 0) + this.#missing(state, placed));
+			for (const state of cramped)
+				this.#widths.set(state, Math.ceil(placed.box(`state ${state.name}`).width) + this.#missing(state, placed));
 		}
 	}
 
@@ -142,7 +143,7 @@ class Picture {
 				'elk.padding': padding(height, PADDING * 1.5),
 				'elk.nodeSize.constraints': 'MINIMUM_SIZE',
 				// With INCLUDE_CHILDREN and DOWN elkjs takes the height for the width.
-				'elk.nodeSize.minimum': `(${height},${width + (this.#extra.get(state) ?? 0)})`,
+				'elk.nodeSize.minimum': `(${height},${this.#widths.get(state) ?? width})`,
 			},
 			children: this.#inside(state),
 		};
