@@ -10,6 +10,7 @@ import { chartOf } from '../src/diagram/chart.ts';
 import { chartSvg } from '../src/diagram/chart-svg.ts';
 import { widthOf } from '../src/diagram/text.ts';
 import { drawnTree } from '../src/diagram/tree.ts';
+import { treeMermaid } from '../src/diagram/tree-mermaid.ts';
 import { treeSvg } from '../src/diagram/tree-svg.ts';
 import { actor, command, dynamic, node, supervisor, thread, tree } from '../src/index.ts';
 import { resolveSpec } from '../src/spec/check.ts';
@@ -358,6 +359,16 @@ test('names that mean harm are only text', async () => {
 	assert.not.match(svg, /<script|[\u0000\u202e]/);
 	assert.equal(faults(svg), []);
 	assert.match(svg, /data-to="b"/);
+});
+
+test('a tree as Mermaid: one line a title, what has a meaning there by its number', () => {
+	const text = treeMermaid(drawnTree(resolveSpec(trees['with every kind of child'] as TreeDeclaration), '/', new Map()));
+	assert.match(text, /^\tsubgraph tree\["shop"\]$/m);
+	assert.match(text, /^\t\tc\d+\["1\. web × 3<br\/>node#58; web\.ts<br\/>/m);
+	assert.match(text, /#34;a #38; #60;b#62;#34;/);
+	assert.match(text, /c\d+ <==> c\d+/);
+	for (const [, label = ''] of text.matchAll(/\["(.*)"\]/g))
+		assert.not.match(label.replaceAll('<br/>', ''), /["<>&;](?<!#\d+;)|[\p{Cc}\u202e]/u);
 });
 
 test('what a page goes by to show where a machine is', async () => {
