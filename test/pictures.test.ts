@@ -348,6 +348,18 @@ test('a tree of hundreds is drawn in time, instances as one, in a handy shape', 
 	assert.equal(faults(svg), []);
 });
 
+test('a machine with hundreds of arrows is drawn in time', async () => {
+	const states = Object.fromEntries(
+		Array.from({ length: 100 }, (_, from) => [
+			`s${from}`,
+			{ on: Object.fromEntries([1, 2, 3].map((step) => [`e${step}`, `s${(from * 7 + step * 13) % 100}`])) },
+		]),
+	);
+	const started = performance.now();
+	assert.equal(faults(await chartSvg(chartOf(createMachine({ id: 'big', initial: 's0', states })))), []);
+	assert.ok(performance.now() - started < 60_000);
+});
+
 test('names that mean harm are only text', async () => {
 	const harm = `<script>alert("1")</script>&'\u0000\u202e`;
 	const machine = createMachine({

@@ -21,6 +21,8 @@ const MAX_COLUMN_ROWS = 8;
 const MAX_COLUMN_WIDTH = 400;
 const COLUMN_GAP = 28;
 const DOT = 12;
+/** With more of them, the placement that looks best takes minutes. */
+const MANY_EDGES = 60;
 /** Layouts, until all heads have room. */
 const MAX_TRIES = 8;
 
@@ -96,6 +98,7 @@ class Picture {
 			id: 'root',
 			layoutOptions: {
 				...inner,
+				...this.#ways(),
 				'elk.algorithm': 'layered',
 				'elk.hierarchyHandling': 'INCLUDE_CHILDREN',
 				'elk.json.shapeCoords': 'ROOT',
@@ -123,6 +126,10 @@ class Picture {
 		};
 	}
 
+	#ways(): typeof beautiful | typeof quick {
+		return this.#chart.edges.length > MANY_EDGES ? quick : beautiful;
+	}
+
 	#inside(state: ChartState): ElkNode[] {
 		const dots: ElkNode[] =
 			state.initial === null
@@ -140,6 +147,7 @@ class Picture {
 			id,
 			layoutOptions: {
 				...inner,
+				...this.#ways(),
 				'elk.padding': padding(height, PADDING * 1.5),
 				'elk.nodeSize.constraints': 'MINIMUM_SIZE',
 				// With INCLUDE_CHILDREN and DOWN elkjs takes the height for the width.
@@ -278,9 +286,6 @@ class Placed {
 const inner = {
 	'elk.direction': 'DOWN',
 	'elk.edgeRouting': 'ORTHOGONAL',
-	'elk.layered.cycleBreaking.strategy': 'DEPTH_FIRST',
-	'elk.layered.nodePlacement.strategy': 'NETWORK_SIMPLEX',
-	'elk.layered.nodePlacement.networkSimplex.nodeFlexibility.default': 'NONE',
 	'elk.spacing.nodeNode': '36',
 	'elk.spacing.edgeNode': '18',
 	'elk.spacing.edgeEdge': '14',
@@ -290,6 +295,14 @@ const inner = {
 	'elk.layered.spacing.nodeNodeBetweenLayers': '30',
 	'elk.layered.spacing.edgeNodeBetweenLayers': '16',
 	'elk.layered.spacing.edgeEdgeBetweenLayers': '12',
+};
+const beautiful = {
+	'elk.layered.cycleBreaking.strategy': 'DEPTH_FIRST',
+	'elk.layered.nodePlacement.strategy': 'NETWORK_SIMPLEX',
+};
+const quick = {
+	'elk.layered.cycleBreaking.strategy': 'GREEDY',
+	'elk.layered.nodePlacement.strategy': 'BRANDES_KOEPF',
 };
 const padding = (top: number, sides: number) => `[top=${top},left=${sides},bottom=${sides},right=${sides}]`;
 
