@@ -90,9 +90,10 @@ export function reconcile<F extends Found>(declared: readonly Declared[], left: 
 		const isUp = child.phase !== 'down';
 		const ready = child.readyAt !== null;
 		if (kind === 'supervisor' || kind === 'dynamic') {
-			if (isUp) fates.push({ id, incarnation, do: 'supervise' });
-			else if (saved === null) down.push(id);
-			children.push([id, child]);
+			// Nothing is known: it is there, and finds out who lives.
+			const begun: Child = saved === null && known === undefined ? { ...child, phase: 'starting', incarnation: incarnation + 1 } : child;
+			if (begun.phase !== 'down') fates.push({ id, incarnation: begun.incarnation, do: 'supervise' });
+			children.push([id, begun]);
 		} else if (kind === 'actor' || kind === 'thread') {
 			// It went with the master: that counts for nothing.
 			if (child.phase === 'starting' || child.phase === 'running' || saved === null) down.push(id);
