@@ -32,7 +32,11 @@ export class Page {
 	static async open(address: string, options: { headers?: Record<string, string> } = {}): Promise<Page> {
 		const socket = new WebSocket(`${address.replace(/^http/, 'ws')}live`, options);
 		const page = new Page(socket);
-		await page.next('hello');
+		const refused = page.closed.then((code) => {
+			throw new Error(`the page was ended (${code}) before it was greeted`);
+		});
+		await Promise.race([page.next('hello'), refused]);
+		refused.catch(() => {});
 		return page;
 	}
 
