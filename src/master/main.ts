@@ -156,6 +156,7 @@ function startWhenLoaded(): void {
 		watch: (step) => {
 			door?.recorder?.record(step);
 			const { id, from, to } = step;
+			if (from === to) return;
 			const childPath = /^worker:(.*)#(\d+)$/.exec(id);
 			if (childPath === null || from.split('.')[0] === to.split('.')[0]) return;
 			const [, which, number] = childPath as unknown as [string, string, string];
