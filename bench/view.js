@@ -1,4 +1,5 @@
-// What the live page costs: `node bench/view.js`, or with --json. From the built package, by hand.
+// What the live page costs: `node bench/view.js`, with names of parts (recorder idle beats crashes), or --json. By hand, from the
+// built package.
 // The recorder: time for each step that is kept. The master: its CPU time while a thousand steps a second happen, without a page,
 // with one switched on that nobody looks at, and with one open; and with 1 000 children. All in the same run, in turns, because
 // other work on the machine changes every number: compare the ratios.
@@ -257,11 +258,21 @@ async function idle() {
 
 process.once('exit', cleanUp);
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
-if (process.argv.includes("--recorder")) { recorderCost(); process.exit(0); }
-recorderCost();
-await memoryOfTheRecorder();
-await idle();
-await load('ten workers that beat a hundred times a second', (name, view) => beating(name, 10, 10, view));
-await load('five actors that crash fifty times a second', flapping);
+const parts = {
+	recorder: async () => {
+		recorderCost();
+		await memoryOfTheRecorder();
+	},
+	idle,
+	beats: () => load('ten workers that beat a hundred times a second', (name, view) => beating(name, 10, 10, view)),
+	crashes: () => load('five actors that crash fifty times a second', flapping),
+};
+const asked = process.argv.slice(2).filter((word) => word !== '--json');
+const unknown = asked.find((word) => !Object.hasOwn(parts, word));
+if (unknown !== undefined) {
+	console.error(`expected ${Object.keys(parts).join(', ')} or --json, got ${unknown}`);
+	process.exit(64);
+}
+for (const [name, measure] of Object.entries(parts)) if (asked.length === 0 || asked.includes(name)) await measure();
 if (process.argv.includes('--json')) console.log(JSON.stringify(Object.fromEntries(figures), null, 2));
 process.exit(0);

@@ -164,6 +164,11 @@ export class Kernel {
 		return this.#cells.get(id)?.moment.state.name ?? null;
 	}
 
+	/** How many machines there are. */
+	get size(): number {
+		return this.#cells.size;
+	}
+
 	ids(): IterableIterator<string> {
 		return this.#cells.keys();
 	}

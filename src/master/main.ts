@@ -188,7 +188,7 @@ function startWhenLoaded(): void {
 			says: (workerId) => status.says(workerId),
 			usage: (view) => status.usage(view),
 			news,
-			operations: { restart: (childPath) => running.restart(childPath), scale: null },
+			scale: (childPath, count) => scale(running, childPath, count),
 		}),
 	});
 	serve(running, workers, status, door, since, known.masterIncarnation);
