@@ -79,6 +79,30 @@ test('of heartbeats in a row the last is kept, so that they do not push out what
 	assert.equal(recorder.size, 5);
 });
 
+test('a step that was told is never changed by a later one', () => {
+	const recorder = new Recorder({ perChild: 4, inAll: 100 }, () => 0);
+	const told: number[] = [];
+	const entries: Array<{ seq: number }> = [];
+	recorder.listener = (entry) => {
+		told.push(entry.seq);
+		entries.push(entry);
+	};
+	for (let n = 0; n < 5; n++) recorder.record(step('worker:a#1', 'heartbeat', { from: 'x', to: 'x' }));
+	assert.deepEqual(
+		[told, entries.map(({ seq }) => seq)],
+		[
+			[1, 2, 3, 4, 5],
+			[1, 2, 3, 4, 5],
+		],
+	);
+	assert.deepEqual([recorder.size, recorder.of('a').entries.length], [1, 1]);
+	recorder.record(step('worker:a#2', 'xstate.init'));
+	assert.deepEqual(
+		recorder.of('a').entries.map(({ incarnation }) => incarnation),
+		[1, 2],
+	);
+});
+
 test('a context is shown as JSON, whatever is in it, and says where it was cut', () => {
 	const loop: Record<string, unknown> = { name: 'x\x1b[2Jy' };
 	loop.self = loop;
