@@ -35,6 +35,9 @@ export class Inspector {
 		this.#known = new Set();
 		const { kernel } = this.#shown.tree;
 		let told = 0;
+		const { size } = kernel;
+		if (size > MAX_MACHINES)
+			this.#shown.news('info', 'view.inspected', `an inspector is told of ${MAX_MACHINES} machines of ${size}`, { machines: size });
 		for (const id of [...first(kernel.ids(), MAX_MACHINES)]) {
 			if (round !== this.#round) return;
 			this.#actor(id);
@@ -51,11 +54,13 @@ export class Inspector {
 	heard({ step: { id, event, to, after } }: Entry): void {
 		if (event.type === 'xstate.init' && !this.#known.has(id) && this.#known.size < MAX_MACHINES) this.#actor(id);
 		if (!this.#known.has(id)) return;
+		if (to === 'dead' && id.startsWith('worker:')) this.#known.delete(id);
+		// Two messages that are not even made.
+		if (this.#pipe.clogged) return this.#pipe.skip(2);
 		const common = { sessionId: id, rootId: ROOT, id: null, createdAt: Date.now().toString(), _version: PROTOCOL };
 		this.#send({ type: '@xstate.event', event: shown(event), sourceId: undefined, ...common });
 		const snapshot = { status: to === 'dead' ? 'done' : 'active', value: stateValue(to), context: shown(after) };
 		this.#send({ type: '@xstate.snapshot', event: shown(event), snapshot, ...common });
-		if (to === 'dead' && id.startsWith('worker:')) this.#known.delete(id);
 	}
 
 	#actor(id: string): void {

@@ -1,4 +1,5 @@
 /** A WebSocket to somebody who may not read: what waits for them is bounded, and what is left out is counted. */
+import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 
 /** What may wait for a reader; the last whole tree, which may be larger, does not count. */
@@ -7,6 +8,8 @@ const PING_MS = 15_000;
 const MAX_CLOGGED_MS = 60_000;
 
 export interface PipeOptions {
+	pingMs?: number;
+	cloggedMs?: number;
 	/** All that waited has been taken, and so many messages had been left out meanwhile. */
 	drained: (dropped: number) => void;
 	closed: () => void;
@@ -16,6 +19,7 @@ export interface PipeOptions {
 
 export class Pipe {
 	readonly #socket: WebSocket;
+	readonly #raw: Duplex;
 	readonly #options: PipeOptions;
 	readonly #pinging: NodeJS.Timeout;
 	#dropped = 0;
@@ -24,10 +28,11 @@ export class Pipe {
 	#answers = true;
 
 	/** `raw`: what is below the WebSocket, which alone says when all has been taken. */
-	constructor(socket: WebSocket, raw: NodeJS.EventEmitter, options: PipeOptions) {
+	constructor(socket: WebSocket, raw: Duplex, options: PipeOptions) {
 		this.#socket = socket;
 		this.#options = options;
-		this.#pinging = setInterval(() => this.#ping(), PING_MS);
+		this.#raw = raw;
+		this.#pinging = setInterval(() => this.#ping(), options.pingMs ?? PING_MS);
 		this.#pinging.unref();
 		socket.on('pong', () => {
 			this.#answers = true;
@@ -58,7 +63,7 @@ export class Pipe {
 	send(message: Buffer, whole = false): void {
 		if (whole) this.#allowance = message.length;
 		if (this.#clogged === null && this.#socket.bufferedAmount > MAX_WAITING_BYTES + this.#allowance) {
-			this.#clogged = setTimeout(() => this.#socket.terminate(), MAX_CLOGGED_MS);
+			this.#clogged = setTimeout(() => this.#socket.terminate(), this.#options.cloggedMs ?? MAX_CLOGGED_MS);
 			this.#clogged.unref();
 		}
 		if (this.#clogged !== null) this.#dropped += 1;
@@ -69,6 +74,15 @@ export class Pipe {
 	skip(messages: number): void {
 		if (this.#clogged !== null) this.#dropped += messages;
 		else this.#options.drained(messages);
+	}
+
+	/** What is sent until the release goes out in one write. */
+	hold(): void {
+		this.#raw.cork();
+	}
+
+	release(): void {
+		this.#raw.uncork();
 	}
 
 	close(code: number): void {
