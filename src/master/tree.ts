@@ -621,6 +621,27 @@ export class Tree {
 		this.tell(workerId, { type: 'drain', mode: 'fast' });
 	}
 
+	/** All that the journal would hold now. */
+	mind(): Record<string, unknown> {
+		const set: Record<string, unknown> = {};
+		for (const spec of [this.#options.spec.root, ...this.#specs.values()]) {
+			const context = spec.kind === 'supervisor' ? (this.kernel.context(supervisorId(spec.path)) as MasterContext | undefined) : undefined;
+			if (spec.kind !== 'supervisor' || context === undefined) continue;
+			const { path } = spec;
+			const { log, operations, nextOperation, end, mode, children } = context;
+			const due = this.kernel.timers(supervisorId(path)).flatMap(({ name, at }): Array<[number, number]> => {
+				const waiting = RESTART_DUE.exec(name);
+				return waiting === null ? [] : [[Number(waiting[1]), at]];
+			});
+			const mail = context.mail.filter((each): each is Death => !('do' in each));
+			const left: SavedSupervisor = { log: stampsOf(log), operations: [...operations], nextOperation, due, mail, end, mode };
+			set[supervisorKey(path)] = left;
+			for (const child of children.values()) set[childKey(joinPath(path, child.id))] = savedChild(child);
+			for (const { id, path: child } of spec.children) if (!children.has(id)) set[childKey(child)] = { deleted: true };
+		}
+		return set;
+	}
+
 	/** What a supervisor has in mind after a step, before it is done. */
 	#writeDown(machine: string, asked: readonly AskedOfWorld[]): void {
 		if (!machine.startsWith('master:')) return;
@@ -630,7 +651,7 @@ export class Tree {
 		const due = this.#due.get(path) ?? new Map<number, number>();
 		for (const { type, params } of asked) {
 			const { id, delay } = (params ?? {}) as { id?: string; delay?: number };
-			const waiting = type === 'xstate.raise' && delay !== undefined ? /^restart\.due\.(\d+)$/.exec(id ?? '') : null;
+			const waiting = type === 'xstate.raise' && delay !== undefined ? RESTART_DUE.exec(id ?? '') : null;
 			if (waiting !== null) this.#due.set(path, due.set(Number(waiting[1]), this.kernel.clock.now() + (delay as number)));
 		}
 		const before = this.#written.get(path);
@@ -819,6 +840,7 @@ export class Tree {
 type Omitted<Union> = Union extends unknown ? Omit<Union, 'request'> : never;
 const okCodes = [0];
 const nothing: About = {};
+const RESTART_DUE = /^restart\.due\.(\d+)$/;
 const childKey = (path: string) => `child:${path}`;
 const supervisorKey = (path: string) => `supervisor:${path}`;
 /** The end of a process that was gone when somebody came to look. */
