@@ -11,7 +11,14 @@ const dist = path.join(root, 'dist');
 const aside = path.join(root, `dist.${process.pid}`);
 const before = path.join(root, `dist.${process.pid}.old`);
 /** Each stays where it was, so that what it names relative to itself is still there. */
-const processes = ['src/angel/main.js', 'src/master/main.js', 'src/worker/preload.js', 'src/worker/thread.js', 'src/spec/inspect.js'];
+const processes = [
+	'src/angel/main.js',
+	'src/master/main.js',
+	'src/worker/preload.js',
+	'src/worker/thread.js',
+	'src/spec/inspect.js',
+	'src/view/server.js',
+];
 
 try {
 	const { status } = spawnSync(path.join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json', '--outDir', aside], {
@@ -31,7 +38,7 @@ try {
 		minifyWhitespace: true,
 		minifySyntax: true,
 		// The signals are armed once in a process, by whoever comes first.
-		external: ['esbuild', '*/arm.js'],
+		external: ['esbuild', 'ws', '*/arm.js'],
 		logLevel: 'warning',
 	});
 	fs.writeFileSync(path.join(aside, '.built'), '');

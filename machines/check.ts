@@ -70,6 +70,7 @@ class Checker {
 			id: this.#id,
 			stopTimeout: this.#duration('positive'),
 			master: this.#object(master),
+			view: this.#view,
 			...this.#supervision(''),
 		})(value, id);
 		this.#needs(value, id, ['id', 'children']);
@@ -77,6 +78,36 @@ class Checker {
 		this.#warnOfWindows(value, id);
 		if (isObject(value.master)) this.#warnOfWindow(value.master.backoff, value.master.intensity, defaults.master, `${id}.master`);
 	}
+
+	#view: Check = (value, path) => {
+		if (typeof value === 'boolean') return;
+		if (isObject(value)) {
+			const history: Fields = { perChild: this.#integer(1, 100_000), inAll: this.#integer(1, 1_000_000) };
+			return this.#object({
+				host: this.#viewHost,
+				port: this.#integer(0, 65_535),
+				readOnly: this.#boolean(),
+				hosts: this.#list(this.#viewName, "a list of names such as 'choir.example.com'"),
+				history: this.#object(history),
+			})(value, path);
+		}
+		const isAddress = typeof value === 'number' || (typeof value === 'string' && !value.startsWith('unix:'));
+		const forms = "true, false, a port from 1 to 65535, 'host:port' or { host, port, readOnly, hosts, history }";
+		if (!isAddress) return this.report(path, forms, describe(value));
+		if (!this.#address(value, path, forms)) return;
+		const { host } = addressOf(value);
+		if (host !== null) this.#viewHost(host, path);
+	};
+
+	#viewHost: Check = (value, path) => {
+		if (value !== 'localhost' && !(typeof value === 'string' && isIp(value.replace(/^\[|\]$/g, ''))))
+			this.report(path, "an IP address or 'localhost'", describe(value));
+	};
+
+	#viewName: Check = (value, path) => {
+		if (typeof value !== 'string' || !/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:\d{1,5})?$/i.test(value))
+			this.report(path, "the name of a host, such as 'choir.example.com'", describe(value));
+	};
 
 	added(value: unknown, above: string, autoShutdown: string): void {
 		const id = isObject(value) && isId(value.id) ? value.id : '?';

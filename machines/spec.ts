@@ -228,6 +228,23 @@ export interface TreeDeclaration<Id extends string = string, Children extends re
 	stopTimeout?: Duration;
 	/** The angel's watch over its master. Default: `every: '1s'`, `timeout: '30s'`, `{ restarts: 5, within: '60s' }`, `'200ms'` to `'5s'`. */
 	master?: { heartbeat?: HeartbeatDeclaration; intensity?: IntensityDeclaration; backoff?: BackoffDeclaration };
+	/**
+	 * The live page: on or off, a port of the loopback address, an address, or more. Without it, `choir run` has the page and
+	 * `choir start` has it once `choir view` asks. Default: any free port of `127.0.0.1`.
+	 */
+	view?: boolean | number | string | ViewDeclaration;
+}
+export interface ViewDeclaration {
+	/** An IP address or `localhost`. Default `'127.0.0.1'`: no other machine reaches it. */
+	host?: string;
+	/** 0 (default): any that is free. */
+	port?: number;
+	/** Whether the page only shows. Default: false on the loopback address, true elsewhere. */
+	readOnly?: boolean;
+	/** Names by which browsers may reach it beside its address, such as that of a proxy: `'choir.example.com'`. Default none. */
+	hosts?: string[];
+	/** The last steps that are kept to be looked at: of each child (default 200), and in all (default 20 000). */
+	history?: { perChild?: number; inAll?: number };
 }
 export type WorkDeclaration = NodeDeclaration | CommandDeclaration | ThreadDeclaration | ActorDeclaration;
 export type ChildDeclaration = WorkDeclaration | SupervisorDeclaration | DynamicDeclaration;
@@ -370,6 +387,17 @@ export interface TreeSpec {
 	root: SupervisorSpec;
 	stopTimeoutMs: number;
 	master: { heartbeat: HeartbeatSpec; intensity: Intensity; backoff: Backoff };
+	view: ViewSpec;
+}
+export interface ViewSpec {
+	/** null: not said. */
+	on: boolean | null;
+	host: string;
+	/** 0: any that is free. */
+	port: number;
+	readOnly: boolean;
+	hosts: string[];
+	history: { perChild: number; inAll: number };
 }
 
 /** Defaults, each in one place. Durations in ms. */
@@ -396,6 +424,7 @@ export const defaults = {
 		intensity: { restarts: 5, withinMs: 60_000 },
 		backoff: { fromMs: 200, toMs: 5_000, resetAfterMs: 60_000 },
 	},
+	view: { on: null, host: '127.0.0.1', port: 0, readOnly: false, hosts: [], history: { perChild: 200, inAll: 20_000 } } as ViewSpec,
 } as const;
 
 /** The kernel's timers end here; an `after` beyond would fire at once. Stands for "no limit". */
@@ -591,6 +620,7 @@ function resolving(parseDuration: ParseDuration) {
 				intensity: intensityOf(master?.intensity, defaults.master.intensity),
 				backoff: backoffOf(master?.backoff, defaults.master.backoff),
 			},
+			view: viewOf(declaration.view),
 		};
 	};
 	return { treeOf, childOf };
@@ -610,6 +640,28 @@ export function addressOf(address: number | string): Omit<ListenSpec, 'name'> {
 	const host = colon < 0 ? null : address.slice(0, colon).replace(/^\[|\]$/g, '');
 	return { host, port: Number(address.slice(colon + 1)), socketPath: null };
 }
+
+function viewOf(given: TreeDeclaration['view']): ViewSpec {
+	const said: ViewDeclaration =
+		typeof given === 'object' ? given : typeof given === 'boolean' || given === undefined ? {} : atAddress(given);
+	const host = said.host === undefined || said.host === 'localhost' ? defaults.view.host : said.host.replace(/^\[|\]$/g, '');
+	return {
+		on: given === undefined ? null : given !== false,
+		host,
+		port: said.port ?? defaults.view.port,
+		readOnly: said.readOnly ?? !isLoopback(host),
+		hosts: [...(said.hosts ?? [])],
+		history: { ...defaults.view.history, ...said.history },
+	};
+}
+
+function atAddress(address: number | string): ViewDeclaration {
+	const { host, port } = addressOf(address);
+	return { ...(host === null ? {} : { host }), port: port as number };
+}
+
+/** Whether only this machine reaches an address. */
+export const isLoopback = (host: string) => /^(127(\.\d+){3}|::1|localhost)$/.test(host);
 
 /** A socket is bound to an address, not to a name: of names only `localhost` is sure everywhere. */
 function listenOf(name: string, address: number | string): ListenSpec {

@@ -17,6 +17,7 @@ import { serveControl } from '../src/control/server.ts';
 import { angelPidFile, childOfLogFile, choirHome, listTrees, logFile, socketPath } from '../src/home.ts';
 import { bootId, startTicks } from '../src/hosts/proc.ts';
 import { followedSizes } from '../src/logs/sizes.ts';
+import { visible, visibleJson } from '../src/logs/visible.ts';
 
 const DEADLINE_MS = 30_000;
 const sources = fileURLToPath(new URL('../src/cli/', import.meta.url));
@@ -316,16 +317,28 @@ test('logs -f goes on with what comes, also from children that come later', asyn
 });
 
 test('lines on a terminal: aligned prefixes, events that look different, colours that do not leak', () => {
-	const plain = terminalLines(false);
+	const plain = terminalLines({ colour: false });
 	assert.equal(plain.output('web.1', 'hello'), 'web.1 | hello\n');
 	assert.equal(plain.output('jobs/tick', 'x'), 'jobs/tick | x\n');
 	assert.equal(plain.output('web.1', 'hello'), 'web.1     | hello\n');
 	assert.equal(plain.event({ level: 'warn', path: 'web.1', message: 'web.1 died' }), 'choir ─ web.1 died\n');
 	assert.equal(plain.event({ path: 'web.1', message: 'died' }), 'choir ─ web.1: died\n');
-	const coloured = terminalLines(true);
+	const coloured = terminalLines({ colour: true });
 	assert.ok(coloured.output('a', 'x').includes('\x1b[36m'));
-	assert.ok(coloured.output('a', '\x1b[31mred').endsWith('\x1b[0m\n'));
+	assert.ok(terminalLines({ colour: true, raw: true }).output('a', '\x1b[31mred').endsWith('\x1b[31mred\x1b[0m\n'));
 	assert.ok(coloured.event({ level: 'info', message: 'm' }).startsWith('\x1b[2m'));
+});
+
+test('what would steer a terminal is a sign to be read, in output and in events', () => {
+	const hostile = 'a\tb\x1b[2J\x1b]0;mine\x07\r\x7f\u009b31m\u202eback';
+	const harmless = 'a\tb␛[2J␛]0;mine␇␍␡\\u009b31m\\u202eback';
+	assert.equal(visible(hostile), harmless);
+	assert.equal(visible('Grüße 👩‍👩‍👧 日本'), 'Grüße 👩‍👩‍👧 日本');
+	const plain = terminalLines({ colour: false });
+	assert.equal(plain.output('web.1', hostile), `web.1 | ${harmless}\n`);
+	assert.equal(plain.event({ message: hostile }), `choir ─ ${harmless}\n`);
+	assert.deepEqual(JSON.parse(visibleJson({ hostile })), { hostile });
+	assert.ok(!/[\x00-\x1f\x7f-\x9f\u202a-\u202e]/.test(visibleJson({ hostile })));
 });
 
 test('lines elsewhere: JSON as pino writes it', () => {

@@ -19,6 +19,9 @@ export interface SpawnOrder {
 	stop: StopSpec;
 }
 
+/** Whether there is to be a live page where the spec does not say; `never`: not even where it does. */
+export type ViewWish = 'on' | 'off' | 'never';
+
 export type ToAngel =
 	| { do: 'hello' }
 	| { do: 'beat' }
@@ -28,7 +31,7 @@ export type ToAngel =
 	| { do: 'signal'; workerId: string; signal: 'SIGTERM' | 'SIGKILL' };
 
 export type ToMaster =
-	| { do: 'inventory'; leftovers: Leftover[]; incarnations: Array<[string, number]>; masterIncarnation: number }
+	| { do: 'inventory'; leftovers: Leftover[]; incarnations: Array<[string, number]>; masterIncarnation: number; view: ViewWish }
 	| { do: 'spawned'; workerId: string; pid: number; startTicks: number }
 	| { do: 'failed'; workerId: string; message: string }
 	| { do: 'exited'; workerId: string; code: number | null; signal: string | null }

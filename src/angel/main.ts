@@ -18,6 +18,7 @@ import { RealClock } from '../kernel/clock.ts';
 import { type Effects, Kernel } from '../kernel/kernel.ts';
 import { EventLog, type EventRecord } from '../logs/events.ts';
 import { followedSizes } from '../logs/sizes.ts';
+import { visibleLines } from '../logs/visible.ts';
 import { inspectSpec } from '../spec/inspection.ts';
 import { onSignal } from './arm.ts';
 import { Link, type ToAngel, type ToMaster } from './link.ts';
@@ -32,6 +33,8 @@ export interface AngelOptions {
 	foreground: boolean;
 	/** A descriptor for one JSON line: that the tree runs, or why not. */
 	reportFd: number | null;
+	/** Whether there is a live page. Default: as the spec says, else in the foreground. */
+	view?: 'never';
 }
 
 /** Between two looks whether what was signalled is gone. */
@@ -177,7 +180,7 @@ class Angel {
 				if (!result.ok) return this.#send({ type: 'spec.refused', exitCode: result.exitCode, lines: result.lines });
 				this.#treeId = result.tree;
 				this.#bundle = result.bundle;
-				for (const line of result.warnings) process.stderr.write(`warning: ${line}\n`);
+				for (const line of result.warnings) process.stderr.write(`warning: ${visibleLines(line)}\n`);
 				this.#holdsActors = holdsActors(result.outline.root);
 				this.#send({ type: 'spec.checked', stopTimeoutMs: result.stopTimeoutMs, master: result.master });
 			},
@@ -326,7 +329,13 @@ class Angel {
 			if (pid === undefined) gone(null, null);
 		});
 		const processes = this.#processes as Processes;
-		link.send({ do: 'inventory', leftovers: processes.leftovers, incarnations: processes.incarnations, masterIncarnation: incarnation });
+		link.send({
+			do: 'inventory',
+			leftovers: processes.leftovers,
+			incarnations: processes.incarnations,
+			masterIncarnation: incarnation,
+			view: this.#options.view ?? (this.#options.foreground ? 'on' : 'off'),
+		});
 	}
 
 	#hear(message: ToAngel): void {
@@ -407,7 +416,7 @@ class Angel {
 		this.#report(exitCode === 0 ? { ok: true, tree: this.#treeId, pid: null } : { ok: false, exitCode, lines });
 		this.#events?.close();
 		if (this.#identity !== null && this.#dir !== null) removePidFile(this.#dir, this.#identity);
-		for (const line of lines) process.stderr.write(`${line}\n`);
+		for (const line of lines) process.stderr.write(`${visibleLines(line)}\n`);
 		this.#lock?.close();
 		this.#kernel.close();
 		clearInterval(this.#alive);

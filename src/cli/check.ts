@@ -1,6 +1,7 @@
 /** `choir check`: what a spec declares, or all that is wrong with it. */
 
 import path from 'node:path';
+import { visibleJson, visibleLines } from '../logs/visible.ts';
 import { cacheDir, specPath } from './choose.ts';
 import { Complaint, exitCodes } from './complaint.ts';
 import { outline } from './outline.ts';
@@ -11,14 +12,14 @@ export async function check(file: string, options: { json?: boolean }): Promise<
 	const inspected = await inspectSpec(spec, { cacheDir: cacheDir() });
 	if (!inspected.ok) {
 		if (!options.json) throw new Complaint(inspected.lines, inspected.exitCode);
-		process.stdout.write(JSON.stringify({ ok: false, problems: inspected.lines }, null, 2) + '\n');
+		process.stdout.write(visibleJson({ ok: false, problems: inspected.lines }, 2) + '\n');
 		return inspected.exitCode;
 	}
 	if (options.json) {
-		process.stdout.write(JSON.stringify({ ok: true, warnings: inspected.warnings, tree: inspected.outline }, null, 2) + '\n');
+		process.stdout.write(visibleJson({ ok: true, warnings: inspected.warnings, tree: inspected.outline }, 2) + '\n');
 		return exitCodes.ok;
 	}
-	for (const line of inspected.warnings) process.stderr.write(`warning: ${line}\n`);
+	for (const line of inspected.warnings) process.stderr.write(`warning: ${visibleLines(line)}\n`);
 	process.stdout.write(outline(inspected.outline, path.dirname(spec)));
 	return exitCodes.ok;
 }

@@ -2,6 +2,7 @@
 
 import pc from 'picocolors';
 import { pino } from 'pino';
+import { visible } from '../logs/visible.ts';
 
 /** One line of `events.jsonl`. */
 export interface TreeEvent {
@@ -26,8 +27,8 @@ const MAX_PREFIX_WIDTH = 24;
 const RESET = '\x1b[0m';
 const LEVELS = new Set(['info', 'warn', 'error']);
 
-/** `web.1 | line`, one colour per child, aligned on the longest name so far. */
-export function terminalLines(colour: boolean): LineFormat {
+/** `web.1 | line`, one colour per child, aligned on the longest name so far. `raw`: what children print goes through as it is. */
+export function terminalLines({ colour, raw = false }: { colour: boolean; raw?: boolean }): LineFormat {
 	const paint = pc.createColors(colour);
 	const palette = [paint.cyan, paint.yellow, paint.green, paint.magenta, paint.blue, paint.red];
 	const colours = new Map<string, (text: string) => string>();
@@ -42,16 +43,18 @@ export function terminalLines(colour: boolean): LineFormat {
 		return tint(`${child.padEnd(width)} |`);
 	};
 	return {
-		// A child that leaves a colour switched on shall not colour the lines of others.
-		output: (child, line) => `${prefix(child)} ${line}${line.includes('\x1b') ? RESET : ''}\n`,
+		output: (child, line) => `${prefix(child)} ${raw ? contained(line) : visible(line)}\n`,
 		event(event) {
-			const text = `choir ─ ${eventText(event)}`;
+			const text = `choir ─ ${visible(eventText(event))}`;
 			const tint =
 				event.level === 'error' ? (said: string) => paint.bold(paint.red(said)) : event.level === 'warn' ? paint.bold : paint.dim;
 			return `${tint(text)}\n`;
 		},
 	};
 }
+
+/** A child that leaves a colour switched on shall not colour the lines of others. */
+const contained = (line: string) => (line.includes('\x1b') ? `${line}${RESET}` : line);
 
 /** Lines as pino writes them: `{level,time,child,msg}` for output, with `event` and its fields for choir's own. */
 export function jsonLines(now: () => number = Date.now): LineFormat {

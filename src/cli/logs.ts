@@ -4,6 +4,7 @@ import fs from 'node:fs';
 import { childOfLogFile, logFile, logsDir } from '../home.ts';
 import { Follower } from '../logs/follow.ts';
 import { tail } from '../logs/tail.ts';
+import { visible, visibleJson } from '../logs/visible.ts';
 import { FolderWatch } from '../logs/watch.ts';
 import { chooseFolder } from './choose.ts';
 import { Complaint, exitCodes } from './complaint.ts';
@@ -17,6 +18,8 @@ export interface LogsOptions {
 	follow?: boolean;
 	lines: number;
 	json?: boolean;
+	/** Also to a terminal as the child wrote it. */
+	raw?: boolean;
 }
 
 export async function logs(childPath: string | undefined, options: LogsOptions): Promise<number> {
@@ -28,7 +31,7 @@ export async function logs(childPath: string | undefined, options: LogsOptions):
 	}
 	// One child asked for by its name needs no prefix; with -f more may come.
 	const alone = chosen.length === 1 && chosen[0] === childPath;
-	const format = formatOf(options.json === true, alone);
+	const format = formatOf(options, alone);
 	const followers = new Map<string, Follower>();
 	for (const child of chosen) {
 		const { lines, unfinished, next } = await tail(dir, child, options.lines);
@@ -64,10 +67,13 @@ async function followAll(
 	}
 }
 
-function formatOf(json: boolean, alone: boolean): (child: string, line: string) => string {
-	if (json) return (child, msg) => JSON.stringify({ child, msg }) + '\n';
-	if (alone) return (_, line) => `${line}\n`;
-	return terminalLines(process.stdout.isTTY && !process.env.NO_COLOR).output;
+function formatOf({ json, raw }: LogsOptions, alone: boolean): (child: string, line: string) => string {
+	if (json) return (child, msg) => visibleJson({ child, msg }) + '\n';
+	const { isTTY } = process.stdout;
+	// A file or another program gets what the child wrote.
+	const asWritten = raw || !isTTY;
+	if (alone) return (_, line) => `${asWritten ? line : visible(line)}\n`;
+	return terminalLines({ colour: isTTY && !process.env.NO_COLOR, raw: asWritten }).output;
 }
 
 /** The child itself, an instance of it, or something below it. */

@@ -2,6 +2,7 @@
 
 import { createRequire } from 'node:module';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { visibleLines } from '../logs/visible.ts';
 import { Complaint, exitCodes } from './complaint.ts';
 import { asDuration, parseDuration } from './duration.ts';
 
@@ -17,6 +18,7 @@ Examples:
   choir wait shop --for running          until everything is ready
   choir logs web -n 20 -f                the output of all instances of web
   choir restart web.1                    one instance
+  choir view                             the tree as a live page
   choir stop shop                        drains, then stops; --fast does not drain
 
 A tree is meant by its name or by its spec file; where only one runs it may be left out.
@@ -43,8 +45,9 @@ export async function main(args: string[]): Promise<number> {
 		// Commander has said it already: help and version end with 0, everything else is wrong usage.
 		if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
 		const verbose = program.opts<{ verbose?: boolean }>().verbose === true;
-		for (const line of error instanceof Complaint ? error.lines : [(error as Error).message]) process.stderr.write(`${line}\n`);
-		if (verbose) process.stderr.write(`${(error as Error).stack}\n`);
+		for (const line of error instanceof Complaint ? error.lines : [(error as Error).message])
+			process.stderr.write(`${visibleLines(line)}\n`);
+		if (verbose) process.stderr.write(`${visibleLines(String((error as Error).stack))}\n`);
 		return error instanceof Complaint ? error.exitCode : exitCodes.failed;
 	}
 }
@@ -66,7 +69,8 @@ function commands(end: (exitCode: number) => void): Command {
 			'Runs the tree of a spec until it is stopped. On a terminal the output of each child has its name before it; elsewhere it is JSON lines.',
 		)
 		.argument('<spec>', 'a file that exports a tree')
-		.action(async (spec: string) => end(await (await import('./run.ts')).run(spec)));
+		.option('--no-view', 'without the live page, whatever the spec says')
+		.action(async (spec: string, options) => end(await (await import('./run.ts')).run(spec, options)));
 
 	program
 		.command('start')
@@ -122,8 +126,20 @@ function commands(end: (exitCode: number) => void): Command {
 		.option('-f, --follow', 'go on with what comes')
 		.option('-n, --lines <count>', 'lines of each child', parseCount, 100)
 		.option('--json', 'as JSON lines')
+		.option('--raw', 'colours and other control characters go to a terminal as they are')
 		.option('--tree <tree>', 'a name or a spec file')
 		.action(async (path: string | undefined, options) => end(await (await import('./logs.ts')).logs(path, options)));
+
+	program
+		.command('view')
+		.summary('open the live page of a tree')
+		.description(
+			'Prints the address of the live page, and opens it where there is a display. A tree in the background has the page once it is asked for. Whoever has the address may operate the tree: it holds a token, new with each run.',
+		)
+		.argument('[tree]', 'a name or a spec file')
+		.option('--no-open', 'only print it')
+		.option('--json', 'as JSON: address, readOnly')
+		.action(async (tree: string | undefined, options) => end(await (await import('./view.ts')).view(tree, options)));
 
 	program
 		.command('check')

@@ -2,6 +2,7 @@
 
 import path from 'node:path';
 import type { ChildSpec, ListenSpec, ReadySpec, SupervisorSpec, TreeSpec, WorkSpec } from '../../machines/spec.ts';
+import { visible } from '../logs/visible.ts';
 import { asDuration } from './duration.ts';
 
 /** One line a child, instances of one child together, indented by depth and aligned. Modules are shown relative to the spec's `folder`. */
@@ -9,7 +10,7 @@ export function outline({ id, root }: TreeSpec, folder: string): string {
 	const rows: Array<[name: string, text: string]> = [[id, supervisorText('tree', root)]];
 	addChildren(root.children, 1, folder, rows);
 	const width = Math.max(...rows.map(([name]) => name.length));
-	return rows.map(([name, text]) => `${name.padEnd(width)}  ${text}\n`).join('');
+	return rows.map(([name, text]) => `${name.padEnd(width)}  ${visible(text)}\n`).join('');
 }
 
 function addChildren(children: ChildSpec[], depth: number, folder: string, rows: Array<[string, string]>): void {

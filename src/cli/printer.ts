@@ -40,7 +40,7 @@ interface Source {
 }
 
 async function printTree(treeFolder: string, from: Record<string, number>): Promise<void> {
-	const format = process.stdout.isTTY ? terminalLines(!process.env.NO_COLOR) : jsonLines();
+	const format = process.stdout.isTTY ? terminalLines({ colour: !process.env.NO_COLOR }) : jsonLines();
 	const sources = new Map<string, Source>();
 	// The folder of the tree shows changes of the events, the one of the output all others.
 	const watches = [new FolderWatch(treeFolder, POLL_MS), new FolderWatch(logsDir(treeFolder), POLL_MS)];

@@ -2,6 +2,7 @@
 
 import { request } from '../control/client.ts';
 import { socketPath } from '../home.ts';
+import { visible } from '../logs/visible.ts';
 import { chooseRunning } from './choose.ts';
 import { exitCodes } from './complaint.ts';
 import { asDuration } from './duration.ts';
@@ -37,7 +38,7 @@ export async function restart(path: string, options: { tree?: string; timeout: n
 				`${result.path} restarted: incarnation ${result.incarnation ?? '?'}${pid} in ${asDuration(result.tookMs ?? allTookMs)}\n`,
 			);
 		} else {
-			process.stderr.write(`${result.path} was not restarted: ${result.error ?? 'the tree did not say why'}\n`);
+			process.stderr.write(`${result.path} was not restarted: ${visible(result.error ?? 'the tree did not say why')}\n`);
 		}
 	}
 	return results.every(({ ok }) => ok) ? exitCodes.ok : exitCodes.failed;

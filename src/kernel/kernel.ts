@@ -20,8 +20,20 @@ export interface Step {
 	event: AnyEventObject;
 	from: string;
 	to: string;
+	/** What the machine knew before and after: values that never change. Undefined where there was none. */
+	before: unknown;
+	after: unknown;
 	effects: readonly string[];
 	ignored: boolean;
+}
+
+/** A timer that runs. `name` as the chart has it, such as `drainTimeout`; times in ms of the kernel's clock. */
+export interface RunningTimer {
+	name: string;
+	/** Due. */
+	at: number;
+	/** Set. */
+	from: number;
 }
 
 export interface KernelOptions {
@@ -56,6 +68,9 @@ interface Letter {
 }
 
 const nothing: readonly Asked[] = [];
+
+/** XState names the timer of an `after` by the delay and the state: `xstate.after.drainTimeout.worker.draining.asked`. */
+const AFTER = /^xstate\.after\.([^.]+)\./;
 
 const charts = new WeakMap<AnyStateMachine, Chart>();
 
@@ -141,6 +156,13 @@ export class Kernel {
 		return this.#cells.keys();
 	}
 
+	/** The timers of a machine that run, those that are due first first. */
+	timers(id: string): RunningTimer[] {
+		return [...(this.#cells.get(id)?.timers?.values() ?? [])]
+			.map(({ name, at, from }) => ({ name: AFTER.exec(name)?.[1] ?? name, at, from }))
+			.sort((a, b) => a.at - b.at);
+	}
+
 	get pendingTimers(): number {
 		return this.#timers.size;
 	}
@@ -203,8 +225,9 @@ export class Kernel {
 
 	#step({ to: id, event, birth }: Letter): void {
 		const cell = this.#cells.get(id);
-		const from = cell?.moment.state.name ?? '';
-		if (birth === null && cell?.moment.status !== 'active') return this.#tell(id, event, from, from, null, nothing);
+		const before = cell?.moment;
+		const from = before?.state.name ?? '';
+		if (birth === null && before?.status !== 'active') return this.#tell(id, event, before, before, null, nothing);
 		const asked: Asked[] = [];
 		let stepped: Cell;
 		try {
@@ -227,7 +250,7 @@ export class Kernel {
 		}
 		const to = stepped.moment.state.name;
 		if (from !== to || birth !== null) this.#options.changed?.(id, this.clock.now());
-		this.#tell(id, event, from, to, stepped, asked);
+		this.#tell(id, event, before, stepped.moment, stepped, asked);
 		for (const action of asked) this.#carryOut(id, stepped, action);
 		if (stepped.moment.status !== 'active') this.#cancelTimers(stepped);
 	}
@@ -260,7 +283,8 @@ export class Kernel {
 		// Whoever says never means it, and need not be kept in mind for it.
 		if (delay >= NEVER_MS) return void cell.timers?.delete(name);
 		cell.timers ??= new Map();
-		cell.timers.set(name, this.#timers.add(this.clock.now() + delay, id, name, event));
+		const now = this.clock.now();
+		cell.timers.set(name, this.#timers.add(now + delay, id, name, event, now));
 	}
 
 	#cancelTimer(cell: Cell, params: unknown): void {
@@ -296,20 +320,32 @@ export class Kernel {
 		this.#setAlarm();
 	}
 
-	#tell(id: string, event: AnyEventObject, from: string, to: string, stepped: Cell | null, asked: readonly Asked[]): void {
+	#tell(
+		id: string,
+		event: AnyEventObject,
+		before: Moment | undefined,
+		after: Moment | undefined,
+		stepped: Cell | null,
+		asked: readonly Asked[],
+	): void {
 		if (this.#options.inspect !== undefined) {
 			this.#inspect({ type: '@xstate.event', event, sourceRef: undefined }, id);
 			if (stepped !== null) this.#inspect({ type: '@xstate.snapshot', event, snapshot: this.snapshot(id) }, id);
 			for (const { type, params } of asked) this.#inspect({ type: '@xstate.action', action: { type, params } }, id);
 		}
-		if (this.#options.watch === undefined) return;
+		const { watch } = this.#options;
+		if (watch === undefined) return;
+		const from = before?.state.name ?? '';
+		const to = after?.state.name ?? '';
 		const effects = asked.filter(({ type }) => !type.startsWith('xstate.')).map(({ type }) => type);
-		this.#options.watch({
+		watch({
 			at: this.clock.now(),
 			id,
 			event,
 			from,
 			to,
+			before: before?.context,
+			after: after?.context,
 			effects,
 			ignored: stepped === null || (from === to && asked.length === 0),
 		});

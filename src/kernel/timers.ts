@@ -2,6 +2,8 @@
 
 export interface Timer {
 	at: number;
+	/** When it was set. */
+	from: number;
 	/** Order of setting, so that two timers of one moment fire as they were set. */
 	order: number;
 	owner: string;
@@ -15,8 +17,8 @@ export class Timers {
 	#order = 0;
 	#cancelled = 0;
 
-	add(at: number, owner: string, name: string, event: { type: string }): Timer {
-		const timer = { at, order: this.#order++, owner, name, event, cancelled: false };
+	add(at: number, owner: string, name: string, event: { type: string }, from: number = at): Timer {
+		const timer = { at, from, order: this.#order++, owner, name, event, cancelled: false };
 		this.#heap.push(timer);
 		this.#rise(this.#heap.length - 1);
 		return timer;

@@ -14,11 +14,13 @@ import { onSignal } from '../angel/arm.ts';
 import { Link, type ToAngel, type ToMaster } from '../angel/link.ts';
 import { serveControl } from '../control/server.ts';
 import { ActorHost } from '../hosts/actors.ts';
+import { startTicks } from '../hosts/proc.ts';
 import { ThreadHost } from '../hosts/threads.ts';
 import { RealClock } from '../kernel/clock.ts';
 import { EventLog } from '../logs/events.ts';
 import { resolveSpec } from '../spec/check.ts';
 import { loadSpec } from '../spec/load.ts';
+import { Door } from '../view/door.ts';
 import type { Tell } from './host.ts';
 import { Hosts } from './hosts.ts';
 import { ProcessHost } from './processes.ts';
@@ -35,10 +37,13 @@ const MAX_CONNECTIONS = 8_192;
 const [, , dir, bundleFile, specFile] = process.argv as [string, string, string, string, string];
 const clock = new RealClock();
 const events = new EventLog(dir);
+/** Letters of the token in the address of the live page: 144 bits. */
+const TOKEN_LENGTH = 24;
 let tree: Tree | null = null;
 let asked: 'drain' | 'fast' | 'kill' | null = null;
 let inventory: Extract<ToMaster, { do: 'inventory' }> | null = null;
 let host: ProcessHost | null = null;
+let door: Door | null = null;
 let ended = false;
 
 const link = new Link<ToAngel, ToMaster>(new net.Socket({ fd: LINK_FD }), hear, () => {
@@ -67,6 +72,7 @@ function end(exitCode: number, lines: string[]): void {
 	if (ended) return;
 	ended = true;
 	host?.close();
+	door?.close();
 	link.send({ do: 'ended', exitCode, lines });
 	link.flush(() => process.exit(exitCode));
 }
@@ -147,7 +153,9 @@ function startWhenLoaded(): void {
 		ended: ({ why, message }) =>
 			end(why === 'asked' || why === 'autoShutdown' ? 0 : why === 'exhausted' ? 70 : 1, why === 'asked' ? [] : [sentences[why](message)]),
 		incarnations: new Map(known.incarnations),
-		watch: ({ id, from, to }) => {
+		watch: (step) => {
+			door?.recorder?.record(step);
+			const { id, from, to } = step;
 			const childPath = /^worker:(.*)#(\d+)$/.exec(id);
 			if (childPath === null || from.split('.')[0] === to.split('.')[0]) return;
 			const [, which, number] = childPath as unknown as [string, string, string];
@@ -157,7 +165,34 @@ function startWhenLoaded(): void {
 		},
 	});
 	tree = running;
-	serve(running, workers, threads, since, known.masterIncarnation);
+	const status = new StatusReader(() => clock.now(), {
+		says: (workerId) => workers.statusText(workerId) ?? threads.statusText(workerId),
+		threadUsage: (workerId) => threads.usage(workerId),
+	});
+	door = new Door({
+		spec: spec.view,
+		dir,
+		run: { pid: process.ppid, startTicks: startTicks(process.ppid) ?? 0 },
+		newToken: () => nanoid(TOKEN_LENGTH),
+		news,
+		incarnationOf: (childPath) => running.present(childPath).incarnation,
+		shown: (recorder) => ({
+			id: spec.id,
+			dir,
+			since,
+			angelPid: process.ppid,
+			masterIncarnation: known.masterIncarnation,
+			tree: running,
+			recorder,
+			says: (workerId) => status.says(workerId),
+			usage: (view) => status.usage(view),
+			news,
+			operations: { restart: (childPath) => running.restart(childPath), scale: null },
+		}),
+	});
+	serve(running, workers, status, door, since, known.masterIncarnation);
+	if (door.wasOpen || (known.view !== 'never' && (spec.view.on ?? known.view === 'on')))
+		door.open().catch((error: Error) => news('warn', 'view.failed', error.message));
 	running.start(known.leftovers);
 	if (asked !== null) running.stop(asked);
 }
@@ -169,11 +204,7 @@ const sentences: Record<Exclude<SupervisorEnd['why'], 'asked'>, (message: string
 	startFailed: (message: string) => `the tree did not start: ${message}`,
 };
 
-function serve(running: Tree, workers: Workers, threads: ThreadHost, since: string, masterIncarnation: number): void {
-	const status = new StatusReader(() => clock.now(), {
-		says: (workerId) => workers.statusText(workerId) ?? threads.statusText(workerId),
-		threadUsage: (workerId) => threads.usage(workerId),
-	});
+function serve(running: Tree, workers: Workers, status: StatusReader, view: Door, since: string, masterIncarnation: number): void {
 	const control = serveControl({
 		maxConnections: MAX_CONNECTIONS,
 		answer: (request, connection) => {
@@ -193,6 +224,8 @@ function serve(running: Tree, workers: Workers, threads: ThreadHost, since: stri
 					};
 				case 'restart':
 					return restart(running, request.path);
+				case 'view':
+					return view.open();
 				default:
 					throw Object.assign(new Error(`there is no request '${request.do}'`), { code: 'UNKNOWN' });
 			}

@@ -74,13 +74,18 @@ export class StatusReader {
 		return statuses;
 	}
 
+	/** What a worker last said of itself. */
+	says(workerId: string): string | null {
+		return this.#sources.says(workerId);
+	}
+
 	isoOf(monotonicMs: number): string {
 		return new Date(Date.now() - (this.#now() - monotonicMs)).toISOString();
 	}
 
 	#statusOf(view: ChildView, seen: Map<string, Usage>): ChildStatus {
 		const { spec, state, substate, pid, workerId, incarnation, restarts, sinceMs, lastExit, standing, note } = view;
-		const { memoryBytes, cpuMs } = this.#usageOf(view);
+		const { memoryBytes, cpuMs } = this.usage(view);
 		const at = this.#now();
 		const sinceStart = sinceMs === null ? 0 : at - sinceMs;
 		const base = this.#usages.get(workerId ?? '') ?? { at: at - Math.max(sinceStart, 1), cpuMs: 0 };
@@ -102,7 +107,7 @@ export class StatusReader {
 			cpuPercent,
 			standing,
 			note,
-			says: workerId === null ? null : this.#sources.says(workerId),
+			says: workerId === null ? null : this.says(workerId),
 		};
 		if (view.count === null) return common;
 		const { count } = view;
@@ -110,7 +115,8 @@ export class StatusReader {
 		return { ...common, strategy, count, children: view.children.map((child) => this.#statusOf(child, seen)) };
 	}
 
-	#usageOf({ spec, state, pid, workerId }: ChildView): ThreadUsage {
+	/** Memory and CPU time of what runs there; nulls where nothing does, or where it is not told. */
+	usage({ spec, state, pid, workerId }: ChildView): ThreadUsage {
 		const nothing = { memoryBytes: null, cpuMs: null };
 		if (pid === null || workerId === null || state === 'dead') return nothing;
 		if (spec.kind === 'thread') return this.#sources.threadUsage(workerId) ?? nothing;

@@ -14,6 +14,7 @@ import type {
 	Exit,
 	StopMode,
 	StopSpec,
+	Strategy,
 	SupervisorSpec,
 	TreeSpec,
 } from '../../machines/spec.ts';
@@ -24,7 +25,7 @@ import { type Effects, Kernel, type KernelOptions } from '../kernel/kernel.ts';
 import { resolveChild } from '../spec/check.ts';
 import type { Host, Run } from './host.ts';
 import { joinPath, pathOf, runId, splitPath, supervisorId } from './paths.ts';
-import { type ChildView, type Counts, countsOf, type Known, type Listed, listOf, viewOf } from './view.ts';
+import { type ChildView, type Counts, childPaths, countsOf, type Known, type Listed, listOf, viewAt, viewOf } from './view.ts';
 
 /** Something that people want to know. `event` is its name, `message` one sentence. */
 export interface TreeNews {
@@ -142,7 +143,7 @@ export class Tree {
 			clock: options.clock,
 			changed: (machine, at) => {
 				const path = pathOf(machine);
-				if (this.#specs.has(path)) this.#changes.set(path, at);
+				if (path === '' || this.#specs.has(path)) this.#changes.set(path, at);
 			},
 			// Asked for at each step: nobody may be watching now.
 			get watch() {
@@ -291,8 +292,33 @@ export class Tree {
 		return this.kernel.state(supervisorId(''))?.split('.')[0] ?? 'starting';
 	}
 
+	/** The root itself, as `viewAt` shows the others. */
+	get root(): Pick<ChildView, 'substate' | 'sinceMs'> & { state: string; strategy: Strategy; count: number } {
+		const { strategy, children } = this.#options.spec.root;
+		const context = this.kernel.context(supervisorId('')) as MasterContext | undefined;
+		const [, ...below] = this.kernel.state(supervisorId(''))?.split('.') ?? [];
+		return {
+			state: this.state,
+			substate: below.length > 0 ? below.join('.') : null,
+			sinceMs: this.#changes.get('') ?? null,
+			strategy,
+			count: context?.children.size ?? children.length,
+		};
+	}
+
 	get view(): ChildView[] {
 		return viewOf(this.#known, this.#options.spec.root);
+	}
+
+	/** One child, without what is below it; null: there is none of that path now. */
+	viewAt(path: string): ChildView | null {
+		return viewAt(this.#known, path);
+	}
+
+	/** The paths of the children of a supervisor, in start order: none if it is no supervisor; of a dynamic one the first hundred. */
+	childPaths(path: string): string[] {
+		const spec = path === '' ? this.#options.spec.root : this.#specs.get(path);
+		return spec !== undefined && supervises(spec) ? childPaths(this.#known, spec) : [];
 	}
 
 	#specOf(path: string): ChildSpec | undefined {

@@ -1,11 +1,11 @@
 /** What is known of each child, as its machines have it: for status, and for whoever lists children. */
-import type { DynamicContext } from '../../machines/dynamic.ts';
+import type { DynamicContext, Member } from '../../machines/dynamic.ts';
 import type { MasterContext } from '../../machines/master.ts';
-import { type Child, describe, isGone } from '../../machines/operations.ts';
-import type { ChildSpec, DynamicSpec, Exit, SupervisorSpec } from '../../machines/spec.ts';
+import { type Child, describe, isGone, type Operation } from '../../machines/operations.ts';
+import type { ChildSpec, DynamicSpec, Exit, SupervisorSpec, WorkSpec } from '../../machines/spec.ts';
 import type { WorkerContext } from '../../machines/worker.ts';
 import type { Kernel } from '../kernel/kernel.ts';
-import { joinPath, runId, supervisorId } from './paths.ts';
+import { joinPath, runId, splitPath, supervisorId } from './paths.ts';
 
 /** Of a dynamic supervisor so many children are shown: there may be a hundred thousand. */
 const MAX_SHOWN = 100;
@@ -68,21 +68,64 @@ const standings: Record<string, string> = {
 };
 
 export function viewOf(known: Known, spec: SupervisorSpec | DynamicSpec): ChildView[] {
-	return spec.kind === 'dynamic' ? membersOf(known, spec) : childrenOf(known, spec);
-}
-
-function childrenOf(known: Known, spec: SupervisorSpec): ChildView[] {
-	const context = known.kernel.context(supervisorId(spec.path)) as MasterContext | undefined;
-	const ids = context === undefined ? spec.children.map(({ id }) => id) : [...context.children.keys()];
-	return ids.flatMap((id) => {
-		const path = joinPath(spec.path, id);
-		const declared = known.specOf(path);
-		if (declared === undefined) return [];
-		const child = context?.children.get(id);
-		const waits = context?.operations.some(({ phase, scope }) => phase === 'waiting' && scope.includes(id)) ?? false;
-		return [childView(known, path, declared, child, waits)];
+	return childPaths(known, spec).flatMap((path) => {
+		const view = viewAt(known, path);
+		if (view === null) return [];
+		const { spec: child } = view;
+		return [child.kind === 'supervisor' || child.kind === 'dynamic' ? { ...view, children: viewOf(known, child) } : view];
 	});
 }
+
+/** The paths of the children of a supervisor, in start order; of a dynamic one, of the first hundred in the order of arrival. */
+export function childPaths({ kernel }: Known, spec: SupervisorSpec | DynamicSpec): string[] {
+	const context: unknown = kernel.context(supervisorId(spec.path));
+	const ids =
+		spec.kind === 'dynamic'
+			? firstOf((context as DynamicContext | undefined)?.members ?? [])
+			: ((context as MasterContext | undefined)?.children.keys() ?? spec.children.map(({ id }) => id));
+	return ids.map((id) => joinPath(spec.path, id));
+}
+
+/** The ids of the first that arrived: without sorting a hundred thousand of them. */
+function firstOf(members: Iterable<[string, Member]>): string[] {
+	const first: Array<{ id: string; order: number }> = [];
+	let last = Number.POSITIVE_INFINITY;
+	for (const [id, { order }] of members) {
+		if (order > last) continue;
+		first.push({ id, order });
+		if (first.length < 2 * MAX_SHOWN) continue;
+		first.sort((a, b) => a.order - b.order).splice(MAX_SHOWN);
+		last = first.at(-1)?.order as number;
+	}
+	first.sort((a, b) => a.order - b.order).splice(MAX_SHOWN);
+	return first.map(({ id }) => id);
+}
+
+/** One child, without what is below it; costs the same whatever their number. Null: there is none of that path. */
+export function viewAt(known: Known, path: string): ChildView | null {
+	const [above, id] = splitPath(path);
+	const context: unknown = known.kernel.context(supervisorId(above));
+	const member = (context as Partial<DynamicContext> | undefined)?.members?.get(id);
+	const spec = known.specOf(path);
+	if (spec === undefined) return null;
+	if (member !== undefined) return memberView(known, path, id, spec as WorkSpec, member);
+	if ((context as Partial<DynamicContext> | undefined)?.members !== undefined) return null;
+	const supervision = context as MasterContext | undefined;
+	const child = supervision?.children.get(id);
+	// While its supervisor has not run yet, what is declared is there.
+	if (supervision !== undefined && child === undefined) return null;
+	return childView(known, path, spec, child, supervision !== undefined && waitingIn(supervision).has(id));
+}
+
+/** Who waits for a restart. Operations are values that never change: worked out once for each. */
+function waitingIn({ operations }: MasterContext): ReadonlySet<string> {
+	const known = waiting.get(operations);
+	if (known !== undefined) return known;
+	const ids = new Set(operations.flatMap(({ phase, scope }) => (phase === 'waiting' ? scope : [])));
+	waiting.set(operations, ids);
+	return ids;
+}
+const waiting = new WeakMap<readonly Operation[], ReadonlySet<string>>();
 
 function childView(known: Known, path: string, spec: ChildSpec, child: Child | undefined, waits: boolean): ChildView {
 	const { kernel } = known;
@@ -94,8 +137,6 @@ function childView(known: Known, path: string, spec: ChildSpec, child: Child | u
 	const worker = supervises || name === null ? undefined : (kernel.context(machine) as WorkerContext);
 	const lastExit = child?.lastExit ?? known.lastExits.get(path) ?? null;
 	const standing = child?.standing ?? null;
-	const children = supervises ? viewOf(known, spec) : [];
-	const members = spec.kind === 'dynamic' ? (kernel.context(machine) as DynamicContext | undefined)?.members.size : undefined;
 	return {
 		spec,
 		path,
@@ -110,39 +151,41 @@ function childView(known: Known, path: string, spec: ChildSpec, child: Child | u
 		note: standing !== null && lastExit !== null ? `${describe(path, lastExit)}${standings[standing]}` : null,
 		sinceMs: known.changes.get(path) ?? null,
 		lastExit,
-		count: supervises ? (members ?? children.length) : null,
-		children,
+		count: countIn(kernel, spec),
+		children: [],
 	};
 }
 
-function membersOf({ kernel }: Known, spec: DynamicSpec): ChildView[] {
-	const context = kernel.context(supervisorId(spec.path)) as DynamicContext | undefined;
-	if (context === undefined) return [];
-	const first = [...context.members].sort(([, a], [, b]) => a.order - b.order).slice(0, MAX_SHOWN);
-	return first.map(([id, { incarnation, restarts, phase, readyAt }]) => {
-		const path = joinPath(spec.path, id);
-		const machine = runId(path, incarnation);
-		const name = phase === 'waiting' ? null : kernel.state(machine);
-		const [state, ...below] = name?.split('.') ?? ['dead'];
-		const worker = kernel.context(machine) as WorkerContext | undefined;
-		return {
-			spec: { ...spec.template, id, declaredId: id, path },
-			path,
-			state: state as ChildView['state'],
-			substate: below.length > 0 ? below.join('.') : phase === 'waiting' ? 'backoff' : null,
-			workerId: worker?.workerId ?? null,
-			pid: worker?.pid ?? null,
-			startTicks: worker?.startTicks ?? null,
-			incarnation,
-			restarts,
-			standing: null,
-			note: null,
-			sinceMs: readyAt,
-			lastExit: null,
-			count: null,
-			children: [],
-		};
-	});
+function countIn(kernel: Kernel, spec: ChildSpec): number | null {
+	if (spec.kind !== 'supervisor' && spec.kind !== 'dynamic') return null;
+	const context: unknown = kernel.context(supervisorId(spec.path));
+	if (spec.kind === 'dynamic') return (context as DynamicContext | undefined)?.members.size ?? 0;
+	return (context as MasterContext | undefined)?.children.size ?? spec.children.length;
+}
+
+function memberView({ kernel }: Known, path: string, id: string, template: WorkSpec, member: Member): ChildView {
+	const { incarnation, restarts, phase, readyAt } = member;
+	const machine = runId(path, incarnation);
+	const name = phase === 'waiting' ? null : kernel.state(machine);
+	const [state, ...below] = name?.split('.') ?? ['dead'];
+	const worker = kernel.context(machine) as WorkerContext | undefined;
+	return {
+		spec: { ...template, id, declaredId: id, path },
+		path,
+		state: state as ChildView['state'],
+		substate: below.length > 0 ? below.join('.') : phase === 'waiting' ? 'backoff' : null,
+		workerId: worker?.workerId ?? null,
+		pid: worker?.pid ?? null,
+		startTicks: worker?.startTicks ?? null,
+		incarnation,
+		restarts,
+		standing: null,
+		note: null,
+		sinceMs: readyAt,
+		lastExit: null,
+		count: null,
+		children: [],
+	};
 }
 
 /** The children of a supervisor, in start order. */

@@ -168,7 +168,13 @@ export class OtpDriver implements Host {
 	}
 
 	#treeOf(children: SupervisorSpec['children']): Tree {
-		const spec: TreeSpec = { id: 'otp', root: { ...around, children }, stopTimeoutMs: 60_000, master: defaults.master };
+		const spec: TreeSpec = {
+			id: 'otp',
+			root: { ...around, children },
+			stopTimeoutMs: 60_000,
+			master: defaults.master,
+			view: defaults.view,
+		};
 		let ids = 0;
 		return new Tree({
 			spec,

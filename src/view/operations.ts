@@ -1,0 +1,75 @@
+/** What a page may ask for: how each is carried out, and how its end is said. Each is an event. */
+import { splitPath } from '../master/paths.ts';
+import type { Outcome } from '../master/tree.ts';
+import { hasInstances } from './rows.ts';
+import type { Shown } from './server.ts';
+import type { FromPage, Operation } from './wire.ts';
+
+type Asked = Extract<FromPage, { do: 'operate' }>;
+
+/** Of one page within a second: a person asks for less. */
+const MAX_EACH_SECOND = 20;
+
+/** Carries out what one page asks for. */
+export function asker(shown: Shown, readOnly: boolean): (asked: Asked) => Promise<Outcome> {
+	let secondFrom = 0;
+	let asks = 0;
+	return async (asked) => {
+		if (performance.now() - secondFrom > 1_000) {
+			secondFrom = performance.now();
+			asks = 0;
+		}
+		asks += 1;
+		if (readOnly) return no('this page is read-only: `view: { readOnly: false }` in the spec would let it operate');
+		if (asks > MAX_EACH_SECOND) return no(`more than ${MAX_EACH_SECOND} operations within a second: that is no person, and is refused`);
+		const { what, path, count } = asked;
+		const why = refusal(shown, asked);
+		const detail = { what, path, ...(count === undefined ? {} : { count }), by: 'page' };
+		if (why !== null) return no(why);
+		shown.news('info', 'operation.asked', `the page asks to ${what} ${path}${count === undefined ? '' : ` to ${count}`}`, detail);
+		const outcome = await perform(shown, what, path, count as number).catch((error: Error) => no(error.message));
+		if (!outcome.ok) shown.news('warn', 'operation.failed', `${what} of ${path} by the page: ${outcome.message}`, detail);
+		return outcome.ok ? { ok: true, message: outcome.message || `${path} ${done[what]}` } : outcome;
+	};
+}
+
+/** Why it is not even tried, or null. */
+function refusal({ tree, operations }: Shown, { what, path, count }: Asked): string | null {
+	if (what === 'reload') return 'a reload is not available yet';
+	if (path === '') return 'of the whole tree this can only be asked on the command line: `choir stop`, `choir start`';
+	const view = tree.viewAt(path);
+	if (view === null) return `there is no child '${path}'`;
+	const isMember = tree.specOf(splitPath(path)[0])?.kind === 'dynamic';
+	if (isMember && what !== 'stop') return 'the children of a dynamic supervisor are started and terminated, no more';
+	if (what !== 'scale') return null;
+	if (operations.scale === null) return 'scaling is not available yet';
+	if (!hasInstances(view.spec)) return `'${path}' is not declared with instances`;
+	return count === undefined || count < 0 ? 'expected a number of instances, from 0' : null;
+}
+
+async function perform({ tree, operations }: Shown, what: Operation, path: string, count: number): Promise<Outcome> {
+	const [above, id] = splitPath(path);
+	switch (what) {
+		case 'restart':
+			return operations.restart(path);
+		case 'stop':
+			await tree.terminateChild(above, id);
+			return { ok: true, message: '' };
+		case 'start':
+			await tree.restartChild(above, id);
+			return { ok: true, message: '' };
+		case 'scale':
+			return (operations.scale as NonNullable<typeof operations.scale>)(path, count);
+		case 'reload':
+			return no('a reload is not available yet');
+	}
+}
+
+const no = (message: string): Outcome => ({ ok: false, message });
+const done: Record<Operation, string> = {
+	restart: 'was restarted',
+	stop: 'is stopped',
+	start: 'runs',
+	reload: 'was reloaded',
+	scale: 'was scaled',
+};

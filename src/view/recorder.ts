@@ -1,0 +1,119 @@
+/** The last steps of a tree: of each path so many, and in all so many, each with what its machine knew before and after. */
+import type { Step } from '../kernel/kernel.ts';
+import { pathOf } from '../master/paths.ts';
+
+/** Steps and contexts are values that never change: to keep one costs a few pointers. */
+export interface Entry {
+	/** Grows by one a step. */
+	seq: number;
+	step: Step;
+	path: string;
+	/** Of a supervisor; that of a worker is in the name of its machine. */
+	incarnation: number;
+	/** Its neighbours among all, and among those of its path. */
+	older: Entry | null;
+	newer: Entry | null;
+	above: Entry | null;
+	below: Entry | null;
+}
+
+/** The entries of one path, the oldest first. */
+interface Track {
+	first: Entry;
+	last: Entry;
+	count: number;
+	/** Some of it are no longer kept. */
+	cut: boolean;
+}
+
+export class Recorder {
+	/** Told of each step; null: nobody is there. */
+	listener: ((entry: Entry) => void) | null = null;
+	readonly #perChild: number;
+	readonly #inAll: number;
+	readonly #incarnationOf: (path: string) => number;
+	readonly #tracks = new Map<string, Track>();
+	#oldest: Entry | null = null;
+	#newest: Entry | null = null;
+	#count = 0;
+	#seq = 0;
+
+	constructor({ perChild, inAll }: { perChild: number; inAll: number }, incarnationOf: (path: string) => number) {
+		this.#perChild = perChild;
+		this.#inAll = inAll;
+		this.#incarnationOf = incarnationOf;
+	}
+
+	get size(): number {
+		return this.#count;
+	}
+
+	record(step: Step): void {
+		const path = pathOf(step.id);
+		const incarnation = step.id.startsWith('master:') ? this.#incarnationOf(path) : 0;
+		const entry: Entry = { seq: ++this.#seq, step, path, incarnation, older: null, newer: null, above: null, below: null };
+		const track = this.#tracks.get(path);
+		if (track === undefined) this.#tracks.set(path, { first: entry, last: entry, count: 1, cut: false });
+		else {
+			// Heartbeats would push out what happened: of those in a row that change nothing, the last is kept.
+			const again = isQuiet(step) && isQuiet(track.last.step) && track.last.step.event.type === step.event.type;
+			entry.above = again ? track.last.above : track.last;
+			if (again) this.#unlink(track.last);
+			else track.count += 1;
+			if (entry.above === null) track.first = entry;
+			else entry.above.below = entry;
+			track.last = entry;
+		}
+		entry.older = this.#newest;
+		if (this.#newest === null) this.#oldest = entry;
+		else this.#newest.newer = entry;
+		this.#newest = entry;
+		this.#count += 1;
+		if (track !== undefined && track.count > this.#perChild) this.#drop(track.first);
+		if (this.#count > this.#inAll) this.#drop(this.#oldest as Entry);
+		this.listener?.(entry);
+	}
+
+	/** What is kept of a path, the oldest first. `more`: there were older ones. */
+	of(path: string): { entries: Entry[]; more: boolean } {
+		const track = this.#tracks.get(path);
+		const entries: Entry[] = [];
+		for (let entry = track?.first ?? null; entry !== null; entry = entry.below) entries.push(entry);
+		return { entries, more: track?.cut ?? false };
+	}
+
+	/** Null: no longer kept. */
+	find(seq: number): Entry | null {
+		for (let entry = this.#newest; entry !== null && entry.seq >= seq; entry = entry.older) if (entry.seq === seq) return entry;
+		return null;
+	}
+
+	/** The oldest of a path, which may be the oldest of all. */
+	#drop(entry: Entry): void {
+		this.#unlink(entry);
+		const track = this.#tracks.get(entry.path) as Track;
+		track.count -= 1;
+		track.cut = true;
+		if (entry.below === null) return void this.#tracks.delete(entry.path);
+		track.first = entry.below;
+		entry.below.above = null;
+		// An old one that points to newer ones would keep them all when the garbage collector passes over the young.
+		entry.below = null;
+	}
+
+	/** Takes it out of the row of all. */
+	#unlink(entry: Entry): void {
+		if (entry.older === null) this.#oldest = entry.newer;
+		else entry.older.newer = entry.newer;
+		if (entry.newer === null) this.#newest = entry.older;
+		else entry.newer.older = entry.older;
+		entry.older = null;
+		entry.newer = null;
+		this.#count -= 1;
+	}
+}
+
+/** It changed no state and asked nobody for anything. */
+function isQuiet({ from, to, effects }: Step): boolean {
+	return from === to && effects.length === 0;
+}
