@@ -4,6 +4,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import type { ChartName, RunningTimer } from '../wire.ts';
 import { paint } from './paint.ts';
 import { still } from './screen.ts';
+import { Caption } from './scrubber.tsx';
 import { at, machine, serverNow, shownStep } from './store.ts';
 
 const TICK_MS = 100;
@@ -110,8 +111,9 @@ export function Chart() {
 	};
 	return (
 		<div class="chart">
+			<Caption />
 			{/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is reached by keys */}
-			<div class="chart-box" ref={box} tabIndex={0} role="group" aria-label={`Chart of the ${name.value ?? ''} machine`} />
+			<section class="chart-box" ref={box} tabIndex={0} aria-label={`Chart of the ${name.value ?? ''} machine`} />
 			{failure.value !== '' && <p class="empty">The chart cannot be drawn: {failure.value}</p>}
 			<div class="zoom">
 				<button type="button" aria-label="Smaller" onClick={() => magnify(1 / 1.25)}>

@@ -70,7 +70,6 @@ export function Confirm() {
 					{now.what === 'scale' && (
 						<label class="count-field">
 							Instances
-							{/* biome-ignore lint/a11y/noAutofocus: the dialog is there to ask for it */}
 							<input name="count" type="number" min={0} max={1_000} step={1} required defaultValue={String(now.instances)} autofocus />
 						</label>
 					)}
@@ -78,7 +77,6 @@ export function Confirm() {
 						<button type="submit" value="cancel" formNoValidate>
 							Cancel
 						</button>
-						{/* biome-ignore lint/a11y/noAutofocus: Enter confirms, Escape does not */}
 						<button type="submit" class="primary" value="yes" autofocus={now.what !== 'scale'}>
 							{labels[now.what]}
 						</button>

@@ -21,12 +21,15 @@ export function Detail() {
 	return (
 		<section class="detail" id="detail" tabIndex={-1} aria-label="Selected child">
 			<Title row={row} />
-			<div class="tabs" role="tablist" aria-label="Of this child">
-				<Tab name="chart">Machine</Tab>
-				<Tab name="output">Output</Tab>
+			<div class="tabs">
+				<div role="tablist" aria-label="Of this child">
+					<Tab name="chart">Machine</Tab>
+					<Tab name="output">Output</Tab>
+				</div>
+				<span class="gap" />
+				{!output && <Scrubber />}
 			</div>
 			<div class="pane" role="tabpanel" hidden={output}>
-				<Scrubber />
 				<Life />
 				<div class="machine">
 					<Chart />
@@ -53,14 +56,30 @@ function Tab({ name, children }: { name: 'chart' | 'output'; children: Component
 }
 
 function Title({ row }: { row: Row }) {
-	const { path, id, kind, pid, restartType, strategy, count, note, says, lastExit, operations, cpuPercent, memoryBytes, incarnation, restarts } = row;
+	const {
+		path,
+		id,
+		kind,
+		pid,
+		restartType,
+		strategy,
+		count,
+		note,
+		says,
+		lastExit,
+		operations,
+		cpuPercent,
+		memoryBytes,
+		incarnation,
+		restarts,
+	} = row;
 	const facts: Array<[string, ComponentChildren]> = [
-		['kind', kind],
+		['', kind],
+		['', restartType],
+		['', strategy?.replaceAll('_', ' ')],
 		['pid', pid],
 		['incarnation', incarnation > 0 ? incarnation : null],
 		['restarts', restarts],
-		['restart type', restartType],
-		['strategy', strategy?.replaceAll('_', ' ')],
 		['children', count],
 		['memory', memoryBytes === null ? null : bytes(memoryBytes)],
 		['CPU', cpuPercent === null ? null : `${cpuPercent} %`],
@@ -84,10 +103,10 @@ function Title({ row }: { row: Row }) {
 			</div>
 			<dl class="facts">
 				{facts.map(
-					([name, value]) =>
+					([name, value], index) =>
 						value != null && (
-							<div key={name}>
-								<dt>{name}</dt>
+							<div key={index}>
+								{name !== '' && <dt>{name}</dt>}
 								<dd>{value}</dd>
 							</div>
 						),
@@ -99,7 +118,8 @@ function Title({ row }: { row: Row }) {
 				<p class="last">
 					Last exit: {lastExit.reason}
 					{lastExit.signal !== null && ` by ${lastExit.signal}`}
-					{lastExit.code !== null && `, code ${lastExit.code}`}, at {clock(lastExit.at).slice(0, 8)}, {duration(second.value - lastExit.at)} ago
+					{lastExit.code !== null && `, code ${lastExit.code}`}, at {clock(lastExit.at).slice(0, 8)}, {duration(second.value - lastExit.at)}{' '}
+					ago
 					{lastExit.detail !== undefined && `: ${lastExit.detail}`}
 				</p>
 			)}

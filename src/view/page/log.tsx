@@ -2,8 +2,8 @@
 import { computed, signal } from '@preact/signals';
 import { compact, narrow } from './screen.ts';
 import { at, type Entry, entries, hello, linkTo, logged, look, select, selected, tab, toast } from './store.ts';
-import { clock, eventName, isOfKind, type Kind, kinds, lineOf, nameOf } from './words.ts';
 import { Windowed } from './windowed.tsx';
+import { clock, eventName, isOfKind, type Kind, kinds, lineOf, nameOf } from './words.ts';
 
 const pathFilter = signal('');
 const kind = signal<Kind>('changes');
@@ -81,13 +81,23 @@ export function Log() {
 					Copy
 				</button>
 			</div>
-			<Windowed class="log" role="list" aria-label="Events, the newest last" tabIndex={0} count={list.length} height={compact.value ? 46 : 28} sticky={!held}>
+			<Windowed
+				class="log"
+				role="list"
+				aria-label="Events, the newest last"
+				tabIndex={0}
+				count={list.length}
+				height={compact.value ? 46 : 28}
+				sticky={!held}
+			>
 				{(index) => {
 					const entry = list[index] as Entry;
 					return <LogRow key={entry.key} entry={entry} tree={tree} />;
 				}}
 			</Windowed>
-			{list.length === 0 && <p class="empty">Nothing has happened since this page was opened{kind.value === 'all' ? '' : ' that the filter lets through'}.</p>}
+			{list.length === 0 && (
+				<p class="empty">Nothing has happened since this page was opened{kind.value === 'all' ? '' : ' that the filter lets through'}.</p>
+			)}
 		</section>
 	);
 }
@@ -108,7 +118,13 @@ function LogRow({ entry: { step, note, master }, tree }: { entry: Entry; tree: s
 	};
 	return (
 		// biome-ignore lint/a11y/useSemanticElements: as above
-		<div class="event" role="listitem" data-path={step.path} data-seq={step.seq} aria-current={at.value === step.seq && kept ? 'true' : undefined}>
+		<div
+			class="event"
+			role="listitem"
+			data-path={step.path}
+			data-seq={step.seq}
+			aria-current={at.value === step.seq && kept ? 'true' : undefined}
+		>
 			<button
 				type="button"
 				class="event-open"
@@ -124,7 +140,7 @@ function LogRow({ entry: { step, note, master }, tree }: { entry: Entry; tree: s
 						<span class="quiet">{step.ignored ? 'ignored' : step.effects.join(', ') || step.to}</span>
 					) : (
 						<>
-							<span class="quiet">{step.from || 'new'} → </span>
+							<span class="quiet from">{step.from || 'new'} → </span>
 							<b>{step.to}</b>
 						</>
 					)}

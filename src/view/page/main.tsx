@@ -1,5 +1,5 @@
 /** The live page of a tree: what is above, left, right and below, and the keys. */
-import { effect, signal, useComputed } from '@preact/signals';
+import { effect, signal } from '@preact/signals';
 import { render } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { Confirm } from './confirm.tsx';
@@ -7,9 +7,9 @@ import { Detail } from './detail.tsx';
 import { Log, togglePause } from './log.tsx';
 import { isDark, narrow, toggleTheme } from './screen.ts';
 import { connect, lostSince } from './socket.ts';
-import { dismiss, follow, hear, hello, introduce, look, rows, second, shape, stepBy, tab, toasts, troubles } from './store.ts';
+import { dismiss, follow, hear, hello, introduce, look, rootRow, rows, second, shape, stepBy, tab, toasts, troubles } from './store.ts';
 import { Tree, tellVisible } from './tree.tsx';
-import { duration, stateWord, toneOf } from './words.ts';
+import { duration, toneOf } from './words.ts';
 
 /** A connection that comes back within this is nobody's business. */
 const PATIENCE_MS = 400;
@@ -31,8 +31,8 @@ const keys: Array<[string, string]> = [
 
 function Top() {
 	const now = hello.value;
-	const root = useComputed(() => (shape.value, rows.get('')?.value ?? null)).value;
-	const count = Math.max(0, useComputed(() => (shape.value, rows.size - 1)).value);
+	const root = rootRow.value;
+	const count = shape.value === 0 ? 0 : rows.size - 1;
 	const troubled = troubles.value.length;
 	return (
 		<header class="top">
@@ -44,17 +44,22 @@ function Top() {
 					<circle cx="10" cy="15.5" r="2" />
 					<circle cx="16" cy="15.5" r="2" />
 				</svg>
-				{now?.tree ?? 'choir'}
+				<span>{now?.tree ?? 'choir'}</span>
 			</h1>
 			{root !== null && (
 				<p class="summary">
 					<span class={`tone-${toneOf(root)}`}>
-						<i class="dot" /> {stateWord(root)}
+						<i class="dot" /> {root.state}
 					</span>
 					<span class="wide">
 						{count} {count === 1 ? 'child' : 'children'}
 					</span>
-					{troubled > 0 && <span class="tone-bad">{troubled} in trouble</span>}
+					{troubled > 0 && (
+						<span class="tone-bad">
+							{troubled} <span class="wide">in trouble</span>
+							<span class="thin">!</span>
+						</span>
+					)}
 					{now !== null && <span class="wide">up {duration(second.value - Date.parse(now.since))}</span>}
 					{now !== null && (
 						<span class="widest">
@@ -65,7 +70,13 @@ function Top() {
 			)}
 			<span class="gap" />
 			{now?.readOnly && <span class="chip plain">read-only</span>}
-			<button type="button" class="icon" aria-label={isDark() ? 'Light theme' : 'Dark theme'} title="Light or dark  t" onClick={toggleTheme}>
+			<button
+				type="button"
+				class="icon"
+				aria-label={isDark() ? 'Light theme' : 'Dark theme'}
+				title="Light or dark  t"
+				onClick={toggleTheme}
+			>
 				{isDark() ? '☀' : '☾'}
 			</button>
 			<button type="button" class="icon" aria-label="Keys" title="Keys  ?" onClick={() => (helping.value = true)}>
@@ -191,9 +202,9 @@ document.addEventListener('keydown', (event) => {
 
 effect(() => {
 	const tree = hello.value?.tree ?? 'choir';
-	const root = (shape.value, rows.get('')?.value);
+	const root = rootRow.value;
 	const troubled = troubles.value.length;
-	const state = lostSince.value !== null ? 'not connected' : troubled > 0 ? `${troubled} in trouble` : root === undefined ? '' : stateWord(root);
+	const state = lostSince.value !== null ? 'not connected' : troubled > 0 ? `${troubled} in trouble` : (root?.state ?? '');
 	document.title = `${troubled > 0 ? '⚠ ' : ''}${tree}${state === '' ? '' : ` – ${state}`}`;
 });
 

@@ -42,10 +42,10 @@ export function Output() {
 	const prints = row !== null && row.count === null && row.kind !== 'actor';
 	return (
 		<div class="output">
-			{/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is reached by keys */}
 			<div
 				class="output-box"
 				ref={box}
+				// biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is reached by keys
 				tabIndex={0}
 				role="log"
 				aria-live="off"
@@ -56,7 +56,9 @@ export function Output() {
 			/>
 			{count.value === 0 && (
 				<p class="empty">
-					{prints || row === null ? 'It has printed nothing yet.' : `What a ${row.path === '' ? 'tree' : row.kind} does is in the events below.`}
+					{prints || row === null
+						? 'It has printed nothing yet.'
+						: `What a ${row.path === '' ? 'tree' : row.kind} does is in the events below.`}
 				</p>
 			)}
 			{!following.value && hello.value !== null && (

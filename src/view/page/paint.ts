@@ -23,20 +23,23 @@ export function paint(picture: SVGElement, state: string, step: StepEntry | null
 
 function light(picture: SVGElement, step: StepEntry, leaf: Element | null): void {
 	const event = eventName(step.event);
-	const fits = [...picture.querySelectorAll<SVGElement>('g.edge')]
-		.filter(
-			({ dataset: { from = '', to = '', events = '' } }) =>
-				holds(from, step.from) &&
-				holds(to, step.to) &&
-				events.split('|').some((label) => bare(label) === event),
-		)
-		// The innermost counts, as in the machine.
-		.sort((a, b) => depthOf(b) - depthOf(a));
-	const lit = step.from === '' ? undefined : fits[0];
+	const edges = [...picture.querySelectorAll<SVGElement>('g.edge')];
+	const along = (name: string) =>
+		edges
+			.filter(
+				({ dataset: { from = '', to = '', events = '' } }) =>
+					holds(from, step.from) && holds(to, step.to) && events.split('|').some((label) => bare(label) === name),
+			)
+			// The innermost counts, as in the machine.
+			.sort((a, b) => depthOf(b) - depthOf(a))[0];
+	// An event may only change what is known, and an arrow without an event follow from that.
+	const lit = step.from === '' ? undefined : (along(event) ?? (step.from === step.to ? undefined : along('always')));
 	// An arrow that stays inside is a line of its state.
-	const inside = lit === undefined && step.from === step.to ? [...picture.querySelectorAll<SVGElement>('g.active > .line[data-event]')] : [];
+	const inside =
+		lit === undefined && step.from === step.to ? [...picture.querySelectorAll<SVGElement>('g.active > .line[data-event]')] : [];
 	const line = inside.findLast(({ dataset: { event: label = '' } }) => bare(label) === event);
-	const label = lit === undefined ? [] : [...lit.querySelectorAll<SVGElement>('.label')].filter(({ dataset }) => bare(dataset.event ?? '') === event);
+	const label =
+		lit === undefined ? [] : [...lit.querySelectorAll<SVGElement>('.label')].filter(({ dataset }) => bare(dataset.event ?? '') === event);
 	for (const part of [lit ?? line ?? leaf, ...label]) part?.classList.add('lit');
 	// Above the others.
 	if (lit !== undefined) lit.parentNode?.append(lit);

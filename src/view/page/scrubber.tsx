@@ -7,10 +7,22 @@ export function Scrubber() {
 	const step = shownStep.value;
 	const live = at.value === null;
 	const last = Math.max(0, steps.length - 1);
-	const here = live ? last : Math.max(0, steps.findIndex(({ seq }) => seq === at.value));
+	const here = live
+		? last
+		: Math.max(
+				0,
+				steps.findIndex(({ seq }) => seq === at.value),
+			);
 	return (
-		<div class={`scrubber ${live ? '' : 'past'}`} role="group" aria-label="History">
-			<button type="button" aria-label="Step back" aria-keyshortcuts="[" title="Step back  [" disabled={here === 0} onClick={() => stepBy(-1)}>
+		<div class={`scrubber ${live ? '' : 'past'}`}>
+			<button
+				type="button"
+				aria-label="Step back"
+				aria-keyshortcuts="["
+				title="Step back  ["
+				disabled={here === 0}
+				onClick={() => stepBy(-1)}
+			>
 				‹
 			</button>
 			<input
@@ -32,19 +44,28 @@ export function Scrubber() {
 				<i class="dot" />
 				{live ? 'Live' : 'Back to live'}
 			</button>
-			<p class="step">
-				{step === null ? (
-					<span class="quiet">No step yet.</span>
-				) : (
-					<>
-						<span class="figure">{clock(step.time)}</span> <b>{eventName(step.event)}</b>{' '}
-						<span class="quiet">
-							{step.from === step.to ? step.to : `${step.from || 'new'} → ${step.to}`}
-							{steps.length > 1 && ` · ${here + 1} of ${steps.length}${older.value && here === 0 ? '; older ones are no longer kept' : ''}`}
-						</span>
-					</>
-				)}
-			</p>
 		</div>
+	);
+}
+
+/** The step that is shown, in words. */
+export function Caption() {
+	const steps = history.value;
+	const step = shownStep.value;
+	const here = step === null ? -1 : steps.indexOf(step);
+	return (
+		<p class="step">
+			{step === null ? (
+				<span class="quiet">No step yet.</span>
+			) : (
+				<>
+					<span class="figure">{clock(step.time)}</span> <b>{eventName(step.event)}</b>{' '}
+					<span class="quiet">
+						{step.from === step.to ? step.to : `${step.from || 'new'} → ${step.to}`}
+						{steps.length > 1 && ` · ${here + 1} of ${steps.length}${older.value && here === 0 ? '; older ones are no longer kept' : ''}`}
+					</span>
+				</>
+			)}
+		</p>
 	);
 }

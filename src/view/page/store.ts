@@ -32,14 +32,22 @@ export const below = new Map<string, string[]>();
 export const shape = signal(0);
 export const changed = signal(0);
 export const selected = signal('');
-export const selectedRow = computed(() => (shape.value, rows.get(selected.value)?.value ?? null));
+const rowAt = (path: string) => {
+	// A row that was not there has no signal that could tell.
+	shape.value;
+	return rows.get(path)?.value ?? null;
+};
+export const rootRow = computed(() => rowAt(''));
+export const selectedRow = computed(() => rowAt(selected.value));
 export const machine = signal<Said<'machine'> | null>(null);
 export const history = signal<StepEntry[]>([]);
 export const older = signal(false);
 export const moments = signal<ReadonlyMap<number, { before: Moment | null; after: Moment | null }>>(new Map());
 /** The step that is looked at; null: what is now. */
 export const at = signal<number | null>(null);
-export const shownStep = computed(() => (at.value === null ? history.value.at(-1) : history.value.find(({ seq }) => seq === at.value)) ?? null);
+export const shownStep = computed(
+	() => (at.value === null ? history.value.at(-1) : history.value.find(({ seq }) => seq === at.value)) ?? null,
+);
 export const logged = signal(0);
 export const toasts = signal<Array<{ id: number; ok: boolean; message: string }>>([]);
 /** Server time, in whole seconds, for what grows old on the screen. */
@@ -48,6 +56,7 @@ export const second = signal(Date.now());
 export const tab = signal<'tree' | 'chart' | 'output' | 'log'>('tree');
 
 const telling = { changes: [] as Entry[], quiet: [] as Entry[] };
+let newest = { master: 0, seq: 0 };
 let keys = 0;
 let clockOffsetMs = 0;
 let operations = 0;
@@ -265,7 +274,11 @@ function drop(path: string): void {
 }
 
 function log(step: StepEntry): void {
-	enter({ key: ++keys, step, note: '', master: hello.value?.master.pid ?? 0 });
+	const master = hello.value?.master.pid ?? 0;
+	// What was told before the connection was lost may be told again.
+	if (master === newest.master && step.seq <= newest.seq) return;
+	newest = { master, seq: step.seq };
+	enter({ key: ++keys, step, note: '', master });
 	if (step.path !== selected.value) return;
 	const last = history.value.at(-1);
 	if (last !== undefined && step.seq <= last.seq) return;

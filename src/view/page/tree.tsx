@@ -1,12 +1,11 @@
 /** The tree: every child with its state, as a list that can be searched, folded and walked by keys. */
 import { computed, type Signal, signal, useComputed } from '@preact/signals';
-import { useRef } from 'preact/hooks';
 import type { Row } from '../wire.ts';
 import { compact, narrow } from './screen.ts';
 import { say } from './socket.ts';
 import { below, changed, hello, rows, second, select, selected, shape, tab, troubles } from './store.ts';
-import { bytes, duration, nameOf, stateWord, toneOf } from './words.ts';
 import { Windowed } from './windowed.tsx';
+import { bytes, duration, nameOf, stateWord, toneOf } from './words.ts';
 
 const VISIBLE_MS = 150;
 const MAX_VISIBLE = 200;
@@ -45,7 +44,7 @@ const items = computed<Item[]>(() => {
 		const open = paths.length === 0 ? null : searching || !folded.value.has(path);
 		list.push({ path, level, place, of, open });
 		let found = !searching || matches(row.peek());
-		if (open) paths.forEach((child, index) => (found = walk(child, level + 1, index + 1, paths.length) || found));
+		if (open) for (const [index, child] of paths.entries()) found = walk(child, level + 1, index + 1, paths.length) || found;
 		if (!found) list.length = start;
 		return found;
 	};
@@ -58,7 +57,8 @@ let told = '';
 const range = { from: 0, to: 0 };
 export function tellVisible(again = false): void {
 	if (again) told = '';
-	telling ??= setTimeout(() => {
+	if (telling !== null) return;
+	telling = setTimeout(() => {
 		telling = null;
 		const paths = items
 			.peek()
@@ -112,7 +112,6 @@ function walkByKey(event: KeyboardEvent): void {
 
 export function Tree() {
 	const list = items.value;
-	const search = useRef<HTMLInputElement>(null);
 	const here = list.findIndex(({ path }) => path === selected.value);
 	const onRange = (from: number, to: number) => {
 		Object.assign(range, { from, to });
@@ -123,7 +122,6 @@ export function Tree() {
 		<section class="tree-side" aria-label="Tree">
 			<div class="bar">
 				<input
-					ref={search}
 					id="search"
 					type="search"
 					placeholder="Search by path, kind or state"
@@ -181,6 +179,8 @@ function TreeRow({ row, item, chosen }: { row: Signal<Row>; item: Item; chosen: 
 	const { level, place, of, open } = item;
 	const tone = toneOf(row.value);
 	return (
+		// biome-ignore lint/a11y/useFocusableInteractive: the tree has the focus, and says which row is meant
+		// biome-ignore lint/a11y/useKeyWithClickEvents: the keys are the tree's
 		<div
 			id={`row-${path}`}
 			class={`row tone-${tone}`}
@@ -242,7 +242,9 @@ function TreeRow({ row, item, chosen }: { row: Signal<Row>; item: Item; chosen: 
 /** Its text grows old without its row. */
 function Uptime({ row }: { row: Signal<Row> }) {
 	const text = useComputed(() => {
-		const { state, since } = row.value;
+		const { state, path } = row.value;
+		// A supervisor that restarts a child has changed its state, and not ended.
+		const since = path === '' && hello.value !== null ? Date.parse(hello.value.since) : row.value.since;
 		return state !== 'running' || since === null ? '–' : duration(second.value - since);
 	});
 	return (

@@ -56,6 +56,7 @@ export function clock(time: number): string {
 
 /** An event as the chart names it: XState's `xstate.after.drainTimeout.…` is `after drainTimeout`. */
 export function eventName(event: string): string {
+	if (event === 'xstate.init') return 'init';
 	const [, after] = /^xstate\.after\.([^.]+)/.exec(event) ?? [];
 	return after === undefined ? event : `after ${after}`;
 }
