@@ -123,6 +123,7 @@ function LogRow({ entry: { step, note, master }, tree }: { entry: Entry; tree: s
 			role="listitem"
 			data-path={step.path}
 			data-seq={step.seq}
+			data-time={step.time}
 			aria-current={at.value === step.seq && kept ? 'true' : undefined}
 		>
 			<button
