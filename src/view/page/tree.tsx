@@ -133,7 +133,8 @@ export function Tree() {
 					onKeyDown={({ key }) => {
 						if (key === 'Escape') query.value = '';
 						if (key !== 'Escape' && key !== 'Enter' && key !== 'ArrowDown') return;
-						if (here === -1 && list.length > 0) select(list.find(({ open }) => open === null)?.path ?? '');
+						// What was chosen may only be there for what is below it.
+						if (query.value !== '' && list[here]?.open !== null) select(list.find(({ open }) => open === null)?.path ?? selected.value);
 						document.querySelector<HTMLElement>('.tree')?.focus();
 					}}
 				/>
