@@ -15,7 +15,8 @@ export interface Problem {
 
 /** Timers cannot wait longer: about 24 days. */
 const MAX_MS = 2 ** 31 - 1;
-const MAX_INSTANCES = 1_000;
+/** Of one child. */
+export const MAX_INSTANCES = 1_000;
 /** Events that wait for an actor: each is held in memory. */
 const MAX_KEPT = 1_000_000;
 /** MiB. With less a thread cannot begin on Node 22 and 24; and with 1 or 2, V8 ends the whole process while it makes the thread. */

@@ -114,6 +114,31 @@ test('a child is added last, restarted like any other, terminated, started again
 	);
 });
 
+test('instances come and go by number, and are restarted like those that were declared', async () => {
+	const instance = (n: number) => ({ ...(child(`web.${n}`) as WorkSpec), declaredId: 'web' });
+	const world = worldOf([instance(1), instance(2), child('b')]);
+	assert.equal(await within(world, 500, world.scale('web', 4)), { from: 2, to: 4, started: ['web.3', 'web.4'], stopped: [] });
+	assert.equal(world.alive(), ['web.1#1', 'web.2#1', 'b#1', 'web.3#1', 'web.4#1']);
+	world.crash('web.4');
+	world.advance(100);
+	assert.ok(world.alive().includes('web.4#2'));
+	assert.equal(await within(world, 500, world.scale('web', 1)), { from: 4, to: 1, started: [], stopped: ['web.4', 'web.3', 'web.2'] });
+	assert.equal(world.alive(), ['web.1#1', 'b#1']);
+	assert.equal(await within(world, 500, world.scale('web', 2)), { from: 1, to: 2, started: ['web.2'], stopped: [] });
+	assert.equal(await within(world, 500, world.scale('web', 2)), { from: 2, to: 2, started: [], stopped: [] });
+	assert.is(await refusal(world.scale('nobody', 2)), 'not_found');
+	for (const [path, count] of [
+		['b', 2],
+		['web', 0],
+		['web', 1_001],
+		['web', 1.5],
+	] as const)
+		assert.is(await refusal(world.scale(path, count)), 'failed');
+	const both = [world.scale('web', 3), refusal(world.scale('web', 1))] as const;
+	assert.is(await both[1], 'failed');
+	assert.equal((await within(world, 500, both[0])).to, 3);
+});
+
 test('what is added is checked like what is declared', async () => {
 	const { tree } = worldOf([child('a')]);
 	const wrong = { ...late, run: [] };

@@ -65,7 +65,7 @@ async function treeIdOf(spec: string): Promise<string> {
 	return inspected.tree;
 }
 
-function looksLikeSpec(word: string): boolean {
+export function looksLikeSpec(word: string): boolean {
 	return word.includes('/') || /\.[cm]?[jt]s$/.test(word);
 }
 

@@ -3,6 +3,7 @@
 import { createRequire } from 'node:module';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { visibleLines } from '../logs/visible.ts';
+import type { Sort } from './board.ts';
 import { Complaint, exitCodes } from './complaint.ts';
 import { asDuration, parseDuration } from './duration.ts';
 
@@ -15,16 +16,29 @@ Examples:
   choir run tree.ts                      in the foreground; Ctrl-C stops it, a second one at once
   choir start tree.ts                    in the background; returns once it runs
   choir status --watch                   what runs, how often it was restarted, why it last died
+  choir top                              the same on the whole terminal, with keys
   choir wait shop --for running          until everything is ready
   choir logs web -n 20 -f                the output of all instances of web
   choir restart web.1                    one instance
+  choir scale web 4                      so many instances of web
   choir view                             the tree as a live page
   choir stop shop                        drains, then stops; --fast does not drain
+  choir diagram tree.ts -o tree.svg      a picture of the tree: who goes down with whom
+  choir diagram worker --format mermaid  how a worker lives, as text
 
 A tree is meant by its name or by its spec file; where only one runs it may be left out.
 State is kept in $CHOIR_HOME, else $XDG_STATE_HOME/choir, else ~/.local/state/choir.
 
 Exit codes: 0 done; 1 it failed; 64 wrong usage; 70 the tree gave up; 75 already running; 78 the spec is wrong.
+`;
+
+const diagramExamples = `
+Examples:
+  choir diagram tree.ts -o tree.svg         the tree, for a browser or a README
+  choir diagram tree.ts --format mermaid    as text that code hosts show as a picture
+  choir diagram tree.ts --json              as a plain structure, for a program
+  choir diagram tree.ts ledger -o l.svg     the machine of the actor 'ledger'
+  choir diagram worker --json               a machine for viewers of XState charts
 `;
 
 /** Runs a command and gives its exit code. `args` are the words after `choir`. */
@@ -99,6 +113,20 @@ function commands(end: (exitCode: number) => void): Command {
 		.action(async (tree: string | undefined, options) => end(await (await import('./status.ts')).status(tree, options)));
 
 	program
+		.command('top')
+		.summary('the tree on the whole terminal, with keys')
+		.description(
+			'Shows the tree as it changes: sorted as you like, with the output of a child and its restart at a key. `?` lists the keys.',
+		)
+		.argument('[tree]', 'a name or a spec file')
+		.addOption(
+			new Option('--sort <column>', 'what comes first')
+				.choices(['tree', 'cpu', 'memory', 'restarts', 'up', 'name'] satisfies Sort[])
+				.default('tree'),
+		)
+		.action(async (tree: string | undefined, options) => end(await (await import('./top.ts')).top(tree, options)));
+
+	program
 		.command('wait')
 		.summary('wait until a tree or a child is in a state')
 		.description('Waits; exits with 0, or with 1 and what is missing. The tree need not run yet.')
@@ -115,6 +143,19 @@ function commands(end: (exitCode: number) => void): Command {
 		.option('--tree <tree>', 'a name or a spec file')
 		.addOption(timeout(120_000))
 		.action(async (path: string, options) => end(await (await import('./restart.ts')).restart(path, options)));
+
+	program
+		.command('scale')
+		.summary('more instances of a child, or fewer')
+		.description(
+			'Starts or stops instances of a child that is declared with `instances`; those with the highest numbers come and go, each with its drain.',
+		)
+		.argument('<path>', 'a child, without the number of an instance: `web`')
+		.argument('<count>', 'how many instances there shall be', parseInstances)
+		.option('--json', 'as JSON')
+		.option('--tree <tree>', 'a name or a spec file')
+		.addOption(timeout(120_000))
+		.action(async (path: string, count: number, options) => end(await (await import('./scale.ts')).scale(path, count, options)));
 
 	program
 		.command('logs')
@@ -149,6 +190,24 @@ function commands(end: (exitCode: number) => void): Command {
 		.option('--json', 'as JSON')
 		.action(async (spec: string, options) => end(await (await import('./check.ts')).check(spec, options)));
 
+	program
+		.command('diagram')
+		.summary('draw a tree, or a machine')
+		.description(
+			"Draws a tree: who supervises whom, in which order they start, and who goes down with whom. Or a machine: one of choir's own (worker, master, dynamic, angel), or the XState machine of an actor in a tree. Nothing is started.",
+		)
+		.argument('[what]', 'a spec file, one of the machines, or a running tree; without it, the tree that runs')
+		.argument('[path]', 'an actor in that tree: its machine is drawn')
+		.addOption(
+			new Option('--format <format>', 'what it is drawn as (default: by the ending of FILE, else svg)').choices(['svg', 'mermaid', 'json']),
+		)
+		.option('--json', 'the same as --format json')
+		.option('-o, --output <file>', 'where to, instead of standard output: .svg, .mmd or .json')
+		.addHelpText('after', diagramExamples)
+		.action(async (what: string | undefined, path: string | undefined, options) =>
+			end(await (await import('./diagram.ts')).diagram(what, path, options)),
+		);
+
 	return program;
 }
 
@@ -156,6 +215,11 @@ function timeout(ms: number): Option {
 	return new Option('--timeout <duration>', 'how long to wait for it (0: as long as it takes)')
 		.argParser(parseDuration)
 		.default(ms, ms === 0 ? '0' : asDuration(ms));
+}
+
+function parseInstances(text: string): number {
+	if (!/^\d{1,7}$/.test(text)) throw new InvalidArgumentError(`expected a number of instances, got '${text}'`);
+	return Number(text);
 }
 
 function parseCount(text: string): number {

@@ -1,7 +1,7 @@
 /** A tree as an outline: what `choir check` prints. */
 
 import path from 'node:path';
-import type { ChildSpec, ListenSpec, ReadySpec, SupervisorSpec, TreeSpec, WorkSpec } from '../../machines/spec.ts';
+import type { ChildSpec, Intensity, ListenSpec, ReadySpec, SupervisorSpec, TreeSpec, WorkSpec } from '../../machines/spec.ts';
 import { visible } from '../logs/visible.ts';
 import { asDuration } from './duration.ts';
 
@@ -39,22 +39,22 @@ function childText(child: ChildSpec, instances: number, folder: string): string 
 	].join(', ');
 }
 
-function whatText(child: WorkSpec, folder: string): string[] {
+/** What a child runs; nothing for an actor. */
+export function whatText(child: WorkSpec, folder: string): string[] {
 	if (child.kind === 'actor') return [];
 	return [child.kind === 'command' ? child.run.join(' ') : path.relative(folder, path.resolve(folder, child.module))];
 }
 
 function supervisorText(kind: string, { strategy, intensity, start }: SupervisorSpec): string {
-	const within = `${intensity.restarts} restarts within ${asDuration(intensity.withinMs)}`;
-	return `${kind}, ${strategy}, ${within}${start === 'parallel' ? ', starts in parallel' : ''}`;
+	return `${kind}, ${strategy}, ${intensityText(intensity)}${start === 'parallel' ? ', starts in parallel' : ''}`;
 }
 
-function listenText({ name, host, port, socketPath }: ListenSpec): string {
+export function listenText({ name, host, port, socketPath }: ListenSpec): string {
 	if (socketPath !== null) return `${name} on unix:${socketPath}`;
 	return `${name} on ${host === null ? '' : `${host}:`}${port}`;
 }
 
-function readyText(ready: ReadySpec): string {
+export function readyText(ready: ReadySpec): string {
 	switch (ready.kind) {
 		case 'spawned':
 			return 'ready when spawned';
@@ -67,4 +67,8 @@ function readyText(ready: ReadySpec): string {
 		case 'probe':
 			return `ready by ${ready.probe.kind} probe`;
 	}
+}
+
+export function intensityText({ restarts, withinMs }: Intensity): string {
+	return `${restarts} restarts within ${asDuration(withinMs)}`;
 }

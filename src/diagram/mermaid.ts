@@ -1,141 +1,79 @@
-/**
- * A machine as Mermaid text. It walks the machine's own state nodes, because `xstate/graph` leaves `always` arrows out, and
- * writes what follows from the chart alone: the same text everywhere.
- */
-import type { AnyStateMachine, AnyStateNode, AnyTransitionDefinition } from 'xstate';
+/** A chart as Mermaid text, which code hosts show. */
+import { type Chart, type ChartEdge, type ChartState, statesOf } from './chart.ts';
 
-/** States as nested boxes, arrows merged per source and target; what a state hears without leaving it is written inside it. */
-export function mermaidOf(machine: AnyStateMachine): string {
-	return new Drawing(machine).text();
+/** States as nested boxes; what happens anywhere in a box of boxes is a box of its own, because Mermaid writes nothing in the outer one. */
+export function mermaidOf(chart: Chart): string {
+	return new Drawing(chart).text();
 }
 
-/** An arrow as it is written beside a line: `drain [isKill]`, `after drainTimeout`, `always [isIdle]`. */
-export function labelOf({ eventType, guard, source }: AnyTransitionDefinition): string {
-	const name = guard === undefined ? '' : ` [${typeof guard === 'string' ? guard : (guard as { type: string }).type}]`;
-	const timer = /^xstate\.after\.(.+)$/.exec(eventType)?.[1];
-	if (timer !== undefined) return `after ${timer.slice(0, -`.${source.id}`.length)}${name}`;
-	return `${eventType || 'always'}${name}`;
+/** As text within Mermaid's quotes and labels: what has a meaning there, and what nobody could read, by its number. */
+export function mermaidText(text: string): string {
+	return text.replace(/[^\p{L}\p{N} .,/()[\]→×_·'+=*!?-]/gu, (character) => `#${character.codePointAt(0)};`);
 }
 
-/** The arrows that begin at a node, those that happen by themselves first. */
-export const arrowsOf = (node: AnyStateNode): AnyTransitionDefinition[] => [
-	...(node.always ?? []),
-	...[...node.transitions.values()].flat(),
-];
-
-/** A node and all within it, in the order of the chart. */
-export const nodesOf = (node: AnyStateNode): AnyStateNode[] => [node, ...childrenOf(node).flatMap(nodesOf)];
-
-const childrenOf = (node: AnyStateNode): AnyStateNode[] => Object.values(node.states);
+/** Words of Mermaid's own, which name no box. */
+const reserved = /^(?:end|state|note|direction|class|classDef|style|click|default|as|accTitle|accDescr|fork|join|choice|anywhere)$/i;
 
 class Drawing {
-	readonly #machine: AnyStateMachine;
-	readonly #names: ReadonlyMap<string, string>;
-	/** Source and target → labels, in the order in which they are met. */
-	readonly #edges = new Map<AnyStateNode, Map<AnyStateNode, Set<string>>>();
-	/** What is written inside a state: what happens without leaving it. */
-	readonly #lines: ReadonlyMap<AnyStateNode, string[]>;
-	readonly #nodes: AnyStateNode[];
+	readonly #chart: Chart;
+	/** Name of a state → the one word that Mermaid has for its box in the whole drawing. */
+	readonly #words: ReadonlyMap<string, string>;
+	readonly #parents: ReadonlyMap<string, ChartState>;
 
-	constructor(machine: AnyStateMachine) {
-		this.#machine = machine;
-		this.#nodes = nodesOf(machine.root);
-		const keys = this.#nodes.map(({ key }) => key);
-		// Mermaid knows one name a box in the whole diagram.
-		this.#names = new Map(
-			this.#nodes.map(({ id, key, path }) => [id, keys.filter((other) => other === key).length === 1 ? key : path.join('_')]),
-		);
-		this.#lines = new Map(this.#nodes.map((node) => [node, momentsOf(node)]));
-		for (const arrow of this.#nodes.flatMap(arrowsOf)) {
-			if (arrow.target === undefined) this.#lines.get(arrow.source)?.push(stayOf(arrow));
-			for (const target of arrow.target ?? []) for (const source of sourcesOf(arrow)) this.#draw(source, target, labelOf(arrow));
+	constructor(chart: Chart) {
+		this.#chart = chart;
+		const states = statesOf(chart.root);
+		this.#parents = new Map(states.flatMap((state) => state.states.map(({ name }) => [name, state] as const)));
+		const keys = states.map(({ key }) => key);
+		const words = new Map<string, string>();
+		const taken = new Set<string>();
+		for (const { name, key } of states) {
+			const isClear = /^[A-Za-z]\w*$/.test(key) && !reserved.test(key) && keys.filter((other) => other === key).length === 1;
+			let word = isClear ? key : name.replace(/\W/g, '_') || 'machine';
+			while (taken.has(word) || (!isClear && reserved.test(word))) word += '_';
+			taken.add(word);
+			words.set(name, word);
 		}
+		this.#words = words;
 	}
 
 	text(): string {
-		return ['stateDiagram-v2', ...this.#inside(this.#machine.root, '\t'), ''].join('\n');
+		return ['stateDiagram-v2', ...this.#inside(this.#chart.root, '\t'), ''].join('\n');
 	}
 
-	#draw(source: AnyStateNode, target: AnyStateNode, label: string): void {
-		// Mermaid leaves out what leads from a box to its own inside.
-		if (childrenOf(source).length > 0 && `${target.id}.`.startsWith(`${source.id}.`)) {
-			this.#lines.get(source)?.push(`${label} → ${target.key}`);
-			return;
-		}
-		const targets = this.#edges.get(source) ?? new Map<AnyStateNode, Set<string>>();
-		this.#edges.set(source, targets.set(target, (targets.get(target) ?? new Set()).add(label)));
-	}
-
-	#inside(parent: AnyStateNode, indent: string): string[] {
+	#inside(parent: ChartState, indent: string): string[] {
+		const { root, edges, id } = this.#chart;
 		const lines: string[] = [];
-		const isRoot = parent === this.#machine.root;
-		const { target: [initial] = [] } = parent.initial;
-		if (initial !== undefined) lines.push(`${indent}[*] --> ${this.#name(initial)}`);
-		const heard = this.#lines.get(parent) ?? [];
-		if (heard.length > 0) {
-			const box = isRoot ? 'anywhere' : `anywhere_in_${this.#name(parent)}`;
-			lines.push(`${indent}state "anywhere in ${parent.key}" as ${box}`, ...heard.map((line) => `${indent}${box} : ${line}`));
+		if (parent.initial !== null) lines.push(`${indent}[*] --> ${this.#word(parent.initial)}`);
+		if (parent.lines.length > 0) {
+			const box = parent === root ? 'anywhere' : `anywhere_in_${this.#word(parent.name)}`;
+			lines.push(`${indent}state "anywhere in ${mermaidText(parent === root ? id : parent.key)}" as ${box}`);
+			lines.push(...linesOf(parent, box, indent));
 		}
-		for (const node of childrenOf(parent)) {
+		for (const state of parent.states) {
 			// Without its name in quotes, the first line that is written inside would take its place.
-			const name = this.#name(node);
-			const head = `${indent}state "${node.key}" as ${name}`;
-			if (childrenOf(node).length > 0) lines.push(`${head} {`, ...this.#inside(node, `${indent}\t`), `${indent}}`);
-			else lines.push(head, ...(this.#lines.get(node) ?? []).map((line) => `${indent}${name} : ${line}`));
+			const word = this.#word(state.name);
+			const head = `${indent}state "${mermaidText(state.key)}" as ${word}`;
+			if (state.states.length > 0) lines.push(`${head} {`, ...this.#inside(state, `${indent}\t`), `${indent}}`);
+			else lines.push(head, ...linesOf(state, word, indent));
+			if (parent.kind === 'parallel' && parent !== root && state !== parent.states.at(-1)) lines.push(`${indent}--`);
 		}
-		for (const source of this.#nodes)
-			for (const [target, labels] of this.#edges.get(source) ?? [])
-				if (this.#scopeOf(source, target) === parent)
-					lines.push(`${indent}${this.#name(source)} --> ${this.#name(target)} : ${[...labels].join(', ')}`);
-		for (const node of childrenOf(parent)) if (node.type === 'final') lines.push(`${indent}${this.#name(node)} --> [*]`);
+		for (const edge of edges)
+			if (this.#scopeOf(edge) === parent)
+				lines.push(`${indent}${this.#word(edge.from)} --> ${this.#word(edge.to)} : ${edge.labels.map(mermaidText).join(', ')}`);
+		for (const state of parent.states) if (state.kind === 'final') lines.push(`${indent}${this.#word(state.name)} --> [*]`);
 		return lines;
 	}
 
 	/** Between siblings an arrow is written beside them. Named in any other box, one of its ends would move there. */
-	#scopeOf(source: AnyStateNode, target: AnyStateNode): AnyStateNode {
-		return source.parent !== undefined && source.parent === target.parent ? source.parent : this.#machine.root;
+	#scopeOf({ from, to }: ChartEdge): ChartState {
+		const parent = this.#parents.get(from);
+		return parent !== undefined && parent === this.#parents.get(to) ? parent : this.#chart.root;
 	}
 
-	#name(node: AnyStateNode): string {
-		return this.#names.get(node.id) as string;
+	#word(name: string): string {
+		return this.#words.get(name) as string;
 	}
 }
 
-/** The machine itself is no box: its arrows begin at the outermost states, except where these answer the event themselves. */
-function sourcesOf({ source, eventType }: AnyTransitionDefinition): AnyStateNode[] {
-	return source.parent === undefined ? childrenOf(source).filter((node) => !answers(node, eventType)) : [source];
-}
-
-/** Whether an event never gets beyond this node, or finds it only on its way to another. */
-function answers(node: AnyStateNode, eventType: string): boolean {
-	const always = ({ guard }: AnyTransitionDefinition) => guard === undefined;
-	if (node.type === 'final' || node.always?.some(always) || node.transitions.get(eventType)?.some(always)) return true;
-	const children = childrenOf(node);
-	return children.length > 0 && children.every((child) => answers(child, eventType));
-}
-
-/** What happens whenever a state is entered or left. */
-function momentsOf({ entry, exit }: AnyStateNode): string[] {
-	return Object.entries({ entry, exit }).flatMap(([moment, actions]) => {
-		const names = namesOf(actions);
-		return names === '' ? [] : [`${moment} / ${names}`];
-	});
-}
-
-/** An arrow that leaves its state as it is. */
-function stayOf(arrow: AnyTransitionDefinition): string {
-	const names = namesOf(arrow.actions);
-	return names === '' ? `${labelOf(arrow)} is ignored` : `${labelOf(arrow)} / ${names}`;
-}
-
-const namesOf = (actions: readonly unknown[]) =>
-	actions
-		.map(nameOf)
-		.filter((name) => name !== null)
-		.join(', ');
-
-/** Null for what XState itself puts in for `after`. */
-function nameOf(action: unknown): string | null {
-	if (typeof action === 'string') return action;
-	return typeof action === 'function' ? null : (action as { type: string }).type;
-}
+const linesOf = ({ lines }: ChartState, box: string, indent: string) => lines.map(({ text }) => `${indent}${box} : ${mermaidText(text)}`);

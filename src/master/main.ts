@@ -224,6 +224,8 @@ function serve(running: Tree, workers: Workers, status: StatusReader, view: Door
 					};
 				case 'restart':
 					return restart(running, request.path);
+				case 'scale':
+					return scale(running, request.path, request.count);
 				case 'view':
 					return view.open();
 				default:
@@ -232,6 +234,14 @@ function serve(running: Tree, workers: Workers, status: StatusReader, view: Door
 		},
 	});
 	net.createServer({ allowHalfOpen: true }, (socket) => control.handle(socket)).listen({ fd: CONTROL_FD });
+}
+
+async function scale(running: Tree, word: unknown, count: unknown) {
+	const childPath = String(word).slice(0, 200);
+	const from = clock.now();
+	const scaled = await running.scale(childPath, count as number);
+	news('info', 'child.scaled', `${childPath} has ${scaled.to} instances, after ${scaled.from}`, { path: childPath, ...scaled });
+	return { path: childPath, tookMs: Math.round(clock.now() - from), ...scaled };
 }
 
 async function restart(running: Tree, word: unknown) {

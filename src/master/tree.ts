@@ -2,6 +2,7 @@
  * A tree at work: one machine per supervisor and one per incarnation of a child in one kernel, and which effect of theirs
  * does what. Everything that touches the world is behind `Host`.
  */
+import { MAX_INSTANCES } from '../../machines/check.ts';
 import { dynamicMachine } from '../../machines/dynamic.ts';
 import type { MasterContext, MasterEffects, SupervisorEnd } from '../../machines/master.ts';
 import { masterMachine } from '../../machines/master.ts';
@@ -83,6 +84,14 @@ export interface Started {
 	incarnation: number | null;
 }
 
+/** What became of a change of the number of instances; ids, in the order of what was done. */
+export interface Scaled {
+	from: number;
+	to: number;
+	started: string[];
+	stopped: string[];
+}
+
 /** Why a request at run time was refused. `code` has OTP's words where OTP has one. */
 export class RequestError extends Error {
 	override name = 'RequestError';
@@ -127,6 +136,8 @@ export class Tree {
 	readonly #known: Known;
 	readonly #lastExits = new Map<string, Exit>();
 	readonly #changes = new Map<string, number>();
+	/** Whose number of instances is being changed. */
+	readonly #scaling = new Set<string>();
 	readonly #workerEffects: Effects<WorkerEffects>;
 	#nextRequest = 1;
 	#nextMember = 1;
@@ -208,7 +219,12 @@ export class Tree {
 	resolve(word: string): string[] {
 		if (this.#specs.has(word)) return [word];
 		const [above, id] = splitPath(word);
-		return [...this.#specs].filter(([path, spec]) => splitPath(path)[0] === above && spec.declaredId === id).map(([path]) => path);
+		const paths = [...this.#specs].filter(([path, spec]) => splitPath(path)[0] === above && spec.declaredId === id).map(([path]) => path);
+		const supervisor = above === '' ? this.#options.spec.root : this.#specs.get(above);
+		if (paths.length === 0 || supervisor === undefined || !supervises(supervisor)) return paths;
+		// What was declared and is deleted would come back with its supervisor: its declaration is kept.
+		const present = new Set(listOf(this.#known, supervisor).map(({ path }) => path));
+		return paths.filter((path) => present.has(path));
 	}
 
 	/** Stops a child and starts it again, by request: costs nothing of any budget. */
@@ -247,6 +263,40 @@ export class Tree {
 	/** Forgets a child that is down. Rejects with running, restarting or not_found. */
 	async deleteChild(supervisor: string, id: string): Promise<void> {
 		await this.#ask(this.#partition(supervisor, id), { do: 'deleteChild', id });
+	}
+
+	/**
+	 * Starts or stops instances of a child that is declared with `instances`, until there are `count`: those with the highest
+	 * numbers come and go. They are forgotten, and the declared ones come back, when their supervisor starts again.
+	 * Rejects with a `RequestError`; what was started until then stays.
+	 */
+	async scale(word: string, count: number): Promise<Scaled> {
+		if (!Number.isInteger(count) || count < 1 || count > MAX_INSTANCES)
+			throw new RequestError('failed', `expected a number of instances from 1 to ${MAX_INSTANCES}, got ${String(count).slice(0, 40)}`);
+		const [supervisor, id] = splitPath(word);
+		const before = this.#instances(word);
+		const spec = before.at(-1)?.spec;
+		if (spec === undefined) {
+			const single = this.#specOf(word) !== undefined;
+			throw single
+				? new RequestError('failed', `'${word}' is one child: declare it with \`instances\` to scale it`)
+				: new RequestError('not_found', `there is no child '${word}'`);
+		}
+		if (supervises(spec)) throw new RequestError('failed', `'${word}' is a supervisor: its partitions stay as they were declared`);
+		if (this.#scaling.has(word)) throw new RequestError('failed', `'${word}' is being scaled already`);
+		this.#scaling.add(word);
+		try {
+			const taken = new Set(before.map(({ number }) => number));
+			const missing = Array.from({ length: count }, (_, index) => index + 1).filter((number) => !taken.has(number));
+			const started = missing.slice(0, Math.max(0, count - before.length)).map((number) => `${id}.${number}`);
+			const stopped = before.slice(count).map(({ path }) => splitPath(path)[1]);
+			// In order, as a start of the whole would be; a stop need not wait for another one's drain.
+			for (const each of started) await this.#startInstance(supervisor, each, spec);
+			await Promise.all(stopped.reverse().map((each) => this.#endInstance(supervisor, each)));
+			return { from: before.length, to: count, started, stopped };
+		} finally {
+			this.#scaling.delete(word);
+		}
 	}
 
 	/** The children of a supervisor, in start order, once nothing is going on among them. */
@@ -319,6 +369,27 @@ export class Tree {
 	childPaths(path: string): string[] {
 		const spec = path === '' ? this.#options.spec.root : this.#specs.get(path);
 		return spec !== undefined && supervises(spec) ? childPaths(this.#known, spec) : [];
+	}
+
+	/** Of a declared id, by their numbers. */
+	#instances(word: string): Array<{ path: string; number: number; spec: ChildSpec }> {
+		const [, id] = splitPath(word);
+		return this.resolve(word)
+			.map((path) => ({ path, number: Number(splitPath(path)[1].slice(id.length + 1)), spec: this.#specs.get(path) as ChildSpec }))
+			.filter(({ number }) => number > 0)
+			.sort((a, b) => a.number - b.number);
+	}
+
+	#startInstance(supervisor: string, id: string, like: ChildSpec): Promise<number | null> {
+		const path = joinPath(supervisor, id);
+		const about = { spec: { ...like, id, path } };
+		return this.#ask(supervisor, { do: 'startChild', id, rule: like.restart, incarnation: this.#incarnations.get(path) ?? 0 }, about);
+	}
+
+	async #endInstance(supervisor: string, id: string): Promise<void> {
+		await this.terminateChild(supervisor, id);
+		// A temporary one is forgotten as it ends.
+		if (this.#specs.has(joinPath(supervisor, id))) await this.deleteChild(supervisor, id);
 	}
 
 	#specOf(path: string): ChildSpec | undefined {

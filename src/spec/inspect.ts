@@ -1,7 +1,8 @@
-/** The throw-away process that tries a spec. Arguments: the spec, the folder for bundles. One JSON line on descriptor 3. */
+/** The throw-away process that tries a spec. Arguments: the spec, the folder for bundles, and `machines` if those are asked for. One JSON line on descriptor 3. */
 import fs from 'node:fs';
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
+import { machinesOf } from '../diagram/machines.ts';
 import { BundleError } from './build.ts';
 import { bundle } from './bundle.ts';
 import { checkSpec, resolveSpec } from './check.ts';
@@ -14,7 +15,7 @@ const BAD_SPEC = 78;
 /** Between two looks whether whoever asked is still there. */
 const LOOK_MS = 250;
 
-const [, , file, cacheDir] = process.argv as [string, string, string, string];
+const [, , file, cacheDir, asked] = process.argv as [string, string, string, string, string?];
 
 const refused = (lines: string[]): InspectResult => ({ ok: false, exitCode: BAD_SPEC, lines });
 
@@ -34,7 +35,9 @@ async function inspect(): Promise<InspectResult> {
 		if (errors.length > 0) return refused(errors.map(({ message }) => message));
 		const outline = resolveSpec(declaration);
 		const { id: tree, stopTimeoutMs, master } = outline;
-		return { ok: true, tree, bundle: built.file, stopTimeoutMs, master, warnings: problems.map(({ message }) => message), outline };
+		const machines = asked === 'machines' ? machinesOf(outline) : [];
+		const warnings = problems.map(({ message }) => message);
+		return { ok: true, tree, bundle: built.file, stopTimeoutMs, master, warnings, outline, machines };
 	} catch (error) {
 		if (error instanceof BundleError || error instanceof SpecLoadError) return refused([error.message]);
 		// Nothing is wrong with the spec: the cache cannot be written, for example.

@@ -4,6 +4,7 @@ import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { TreeSpec } from '../../machines/spec.ts';
+import type { DrawnMachine } from '../diagram/machines.ts';
 import { killGroup } from '../hosts/proc.ts';
 
 export type InspectResult =
@@ -16,6 +17,8 @@ export type InspectResult =
 			master: TreeSpec['master'];
 			warnings: string[];
 			outline: TreeSpec;
+			/** If they were asked for. */
+			machines: DrawnMachine[];
 	  }
 	| { ok: false; exitCode: number; lines: string[] };
 
@@ -26,16 +29,22 @@ const BAD_SPEC = 78;
 
 /**
  * Answers what a spec declares, or why it cannot be run; what it prints goes to standard error. Aborted or late, its process is
- * killed; when this settles there is none any more. It does not reject.
+ * killed; when this settles there is none any more. It does not reject. `machines`: with the charts of actors that are machines.
  */
-export function inspectSpec(file: string, options: { cacheDir: string; signal?: AbortSignal; timeoutMs?: number }): Promise<InspectResult> {
-	const { cacheDir, signal, timeoutMs = INSPECT_MS } = options;
+export function inspectSpec(
+	file: string,
+	options: { cacheDir: string; machines?: boolean; signal?: AbortSignal; timeoutMs?: number },
+): Promise<InspectResult> {
+	const { cacheDir, machines = false, signal, timeoutMs = INSPECT_MS } = options;
 	const spec = path.resolve(file);
 	const extension = path.extname(import.meta.url);
 	const main = fileURLToPath(new URL(`../spec/inspect${extension}`, import.meta.url));
 	// The sources need their loader there as well. Not all of `execArgv`: with `-e` in it, node would not run this main but the caller again.
 	const loader = extension === '.ts' ? ['--import', import.meta.resolve('tsx')] : [];
-	const child = spawn(process.execPath, [...loader, main, spec, cacheDir], { detached: true, stdio: ['ignore', 2, 2, 'pipe'] });
+	const child = spawn(process.execPath, [...loader, main, spec, cacheDir, machines ? 'machines' : ''], {
+		detached: true,
+		stdio: ['ignore', 2, 2, 'pipe'],
+	});
 	return new Promise((resolve) => {
 		let said = '';
 		let why: string | null = null;

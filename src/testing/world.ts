@@ -7,7 +7,16 @@ import type { ChildDeclaration, ChildSpec, Duration, Exit, StopMode, SupervisorS
 import type { WorkerContext } from '../../machines/worker.ts';
 import { SimulatedClock } from '../kernel/clock.ts';
 import type { Step } from '../kernel/kernel.ts';
-import { type MemberDeclaration, type Outcome, RequestError, type Started, Tree, type TreeNews, type TreeOptions } from '../master/tree.ts';
+import {
+	type MemberDeclaration,
+	type Outcome,
+	RequestError,
+	type Scaled,
+	type Started,
+	Tree,
+	type TreeNews,
+	type TreeOptions,
+} from '../master/tree.ts';
 import type { ChildView, Counts, Listed } from '../master/view.ts';
 import { type Behaviour, type Conduct, conductOf, countOf, msOf, usual } from './behaviour.ts';
 import { seeded } from './chance.ts';
@@ -300,6 +309,11 @@ export class World {
 
 	deleteChild(supervisor: string, id: string): Promise<void> {
 		return this.#request(supervisor, `removal of ${id} is asked`, () => this.#tree.deleteChild(supervisor, id));
+	}
+
+	/** As `choir scale` does. */
+	scale(path: string, count: number): Promise<Scaled> {
+		return this.#request(path, `${count} instances are asked`, () => this.#tree.scale(path, count));
 	}
 
 	whichChildren(supervisor: string): Promise<Listed[]> {
