@@ -99,6 +99,10 @@ const limits: Array<[string, string]> = [
 	['boot of the master, until its first word', time(BOOT_MS)],
 	['what a dead angel left, from SIGTERM to SIGKILL', time(CLEAR_MS)],
 	['trying the spec', time(CHECK_MS)],
+	[
+		'steps kept for the live page, of each child and in all',
+		`${defaults.view.history.perChild}, ${String(defaults.view.history.inAll).replace('000', ' 000')}`,
+	],
 ];
 
 test('its limits are those of the code, all of them', () => {

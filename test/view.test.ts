@@ -357,7 +357,7 @@ test('operations: restart, stop, start; how each ended; each an event', () =>
 		assert.deepEqual(await operate('restart', 'nobody'), [false, "there is no child 'nobody'"]);
 		assert.deepEqual(await operate('reload', ''), [false, 'a reload is not available yet']);
 		assert.equal((await operate('stop', ''))[0], false);
-		assert.deepEqual(await operate('scale', 'a', 2), [false, 'scaling is not available yet']);
+		assert.deepEqual(await operate('scale', 'a', 2), [false, "'a' is not declared with instances"]);
 		assert.deepEqual(
 			events
 				.filter(({ event }) => event === 'operation.asked')
@@ -367,34 +367,37 @@ test('operations: restart, stop, start; how each ended; each an event', () =>
 		page.close();
 	}));
 
-test('scaling is offered where a child has instances, once it can be done', () => {
-	const counts: unknown[] = [];
-	const scale = async (childPath: string, count: number) => {
-		counts.push([childPath, count]);
-		return { ok: true, message: '' };
-	};
+test('scaling is offered where a child has instances; those that come have rows, those that go have none', () => {
 	const instance = { ...child('w.1'), declaredId: 'w' } as WorkSpec;
-	return served(
-		[instance, child('a')],
-		async ({ address }) => {
-			const page = await Page.open(address);
-			await page.next('tree');
-			assert.deepEqual(
-				[page.row('w.1')?.operations, page.row('a')?.operations],
-				[
-					['restart', 'stop', 'scale'],
-					['restart', 'stop'],
-				],
-			);
-			page.say({ do: 'operate', id: 1, what: 'scale', path: 'w.1', count: 3 });
-			assert.deepEqual(await page.next('done'), { say: 'done', id: 1, ok: true, message: 'w.1 was scaled' });
-			assert.deepEqual(counts, [['w.1', 3]]);
-			page.say({ do: 'operate', id: 2, what: 'scale', path: 'a', count: 3 });
-			assert.equal((await page.next('done', ({ id }) => id === 2)).ok, false);
-			page.close();
-		},
-		{ scale },
-	);
+	return served([instance, child('a')], async ({ address }) => {
+		const page = await Page.open(address);
+		await page.next('tree');
+		assert.deepEqual(
+			[page.row('w.1')?.operations, page.row('a')?.operations],
+			[
+				['restart', 'stop', 'scale'],
+				['restart', 'stop'],
+			],
+		);
+		page.say({ do: 'operate', id: 1, what: 'scale', path: 'w.1', count: 3 });
+		assert.deepEqual(await page.next('done'), { say: 'done', id: 1, ok: true, message: 'w has 3 instances, after 1' });
+		await page.next('rows', ({ rows }) => rows.some(({ path: of, state }) => of === 'w.3' && state === 'running'));
+		assert.equal(page.row('')?.count, 4);
+		page.say({ do: 'operate', id: 2, what: 'scale', path: 'w.1', count: 1 });
+		assert.equal((await page.next('done', ({ id }) => id === 2)).ok, true);
+		const gone = page.heard.flatMap((message) => (message.say === 'rows' ? message.gone : []));
+		assert.deepEqual(gone.sort(), ['w.2', 'w.3']);
+		for (const [id, what, count] of [
+			[3, 'a', 3],
+			[4, 'w.1', -1],
+			[5, 'w.1', 0],
+			[6, 'w.1', 100_000_000],
+		] as const) {
+			page.say({ do: 'operate', id, what: 'scale', path: what, count });
+			assert.equal((await page.next('done', (done) => done.id === id)).ok, false);
+		}
+		page.close();
+	});
 });
 
 test('a read-only page shows, and operates nothing', () =>
@@ -656,14 +659,53 @@ test("Stately's receiver understands what it is told: machines, events, snapshot
 		assert.equal(born?.type, '@xstate.actor');
 	}));
 
-test('a connection that only trickles is ended', () =>
-	served([child('a')], async ({ port }) => {
-		// Not the limit itself, which is longer than a test: that half a request keeps nobody else from being served.
-		const half = Array.from({ length: 40 }, () => net.connect(port, '127.0.0.1').on('error', () => {}));
-		for (const socket of half) socket.write('GET / HT');
-		assert.equal((await ask(`http://127.0.0.1:${port}/`)).status, 403);
-		for (const socket of half) socket.destroy();
-	}));
+test('a connection that says half of what it wants is ended, and keeps nobody else from being served', () =>
+	served(
+		[child('a')],
+		async ({ port }) => {
+			const half = Array.from({ length: 40 }, () => net.connect(port, '127.0.0.1').on('error', () => {}));
+			const ended = half.map((socket) => new Promise((resolve) => socket.once('close', resolve)));
+			for (const socket of half) socket.write('GET / HT');
+			assert.equal((await ask(`http://127.0.0.1:${port}/`)).status, 403);
+			await Promise.all(ended);
+		},
+		{ limits: { requestMs: 500 } },
+	));
+
+test('a page that does not answer is ended, and so is one that does not read for too long; one that does both stays', () =>
+	served(
+		[child('a', {}, { heartbeat: { everyMs: 1_000, timeoutMs: 60_000 } })],
+		async ({ address, tree, launched, port }) => {
+			const good = await Page.open(address);
+			let over = false;
+			void good.closed.then(() => (over = true));
+			// A WebSocket by hand: it reads everything, and answers nothing.
+			const silent = net.connect(port, '127.0.0.1');
+			silent.resume();
+			const silentEnded = new Promise((resolve) => silent.once('close', resolve));
+			const key = 'dGhlIHNhbXBsZSBub25jZQ==';
+			silent.write(
+				`GET ${new URL(address).pathname}live HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n\r\n`,
+			);
+			await silentEnded;
+			const { workerId } = launched[0] as (typeof launched)[number];
+			const deaf = await Page.open(address);
+			deaf.socket.pause();
+			// As much as fills what the system keeps for a connection.
+			const end = stepping(() => tree.tell(workerId, { type: 'heartbeat' }), 10_000);
+			const from = good.frames.length;
+			await until('the other page is gone from the server', async () => {
+				const room = await Promise.all(Array.from({ length: 15 }, () => Page.open(address).catch(() => null)));
+				for (const page of room) page?.close();
+				return room.every((page) => page !== null);
+			});
+			end();
+			assert.ok(good.frames.length > from && !over);
+			good.close();
+			deaf.close();
+		},
+		{ limits: { pingMs: 200, cloggedMs: 300 } },
+	));
 
 test('the master starts without a server of pages: it is loaded when somebody comes', () => {
 	const main = fs.readFileSync(new URL('../dist/src/master/main.js', import.meta.url), 'utf8');

@@ -68,6 +68,7 @@ interface Letter {
 }
 
 const nothing: readonly Asked[] = [];
+const noEffects: readonly string[] = [];
 
 /** XState names the timer of an `after` by the delay and the state: `xstate.after.drainTimeout.worker.draining.asked`. */
 const AFTER = /^xstate\.after\.([^.]+)\./;
@@ -82,6 +83,17 @@ function chartOf(machine: AnyStateMachine): Chart {
 
 function snapshotOf(machine: AnyStateMachine, { state, context, status, output }: Moment): AnyMachineSnapshot {
 	return machine.resolveState({ value: state.value, context, status, output } as Parameters<typeof machine.resolveState>[0]);
+}
+
+/** What is to be done outside, by name. */
+function effectsIn(asked: readonly Asked[]): readonly string[] {
+	let effects: string[] | null = null;
+	for (const { type } of asked) {
+		if (type.startsWith('xstate.')) continue;
+		effects ??= [];
+		effects.push(type);
+	}
+	return effects ?? noEffects;
 }
 
 /** A state as one word: `running.healthy`. */
@@ -150,6 +162,11 @@ export class Kernel {
 	/** The state of a machine as one word, or null if there is none of that id. */
 	state(id: string): string | null {
 		return this.#cells.get(id)?.moment.state.name ?? null;
+	}
+
+	/** How many machines there are. */
+	get size(): number {
+		return this.#cells.size;
 	}
 
 	ids(): IterableIterator<string> {
@@ -337,7 +354,6 @@ export class Kernel {
 		if (watch === undefined) return;
 		const from = before?.state.name ?? '';
 		const to = after?.state.name ?? '';
-		const effects = asked.filter(({ type }) => !type.startsWith('xstate.')).map(({ type }) => type);
 		watch({
 			at: this.clock.now(),
 			id,
@@ -346,7 +362,7 @@ export class Kernel {
 			to,
 			before: before?.context,
 			after: after?.context,
-			effects,
+			effects: effectsIn(asked),
 			ignored: stepped === null || (from === to && asked.length === 0),
 		});
 	}

@@ -156,6 +156,7 @@ function startWhenLoaded(): void {
 		watch: (step) => {
 			door?.recorder?.record(step);
 			const { id, from, to } = step;
+			if (from === to) return;
 			const childPath = /^worker:(.*)#(\d+)$/.exec(id);
 			if (childPath === null || from.split('.')[0] === to.split('.')[0]) return;
 			const [, which, number] = childPath as unknown as [string, string, string];
@@ -187,7 +188,7 @@ function startWhenLoaded(): void {
 			says: (workerId) => status.says(workerId),
 			usage: (view) => status.usage(view),
 			news,
-			operations: { restart: (childPath) => running.restart(childPath), scale: null },
+			scale: (childPath, count) => scale(running, childPath, count),
 		}),
 	});
 	serve(running, workers, status, door, since, known.masterIncarnation);

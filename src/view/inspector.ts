@@ -35,6 +35,9 @@ export class Inspector {
 		this.#known = new Set();
 		const { kernel } = this.#shown.tree;
 		let told = 0;
+		const { size } = kernel;
+		if (size > MAX_MACHINES)
+			this.#shown.news('info', 'view.inspected', `an inspector is told of ${MAX_MACHINES} machines of ${size}`, { machines: size });
 		for (const id of [...first(kernel.ids(), MAX_MACHINES)]) {
 			if (round !== this.#round) return;
 			this.#actor(id);

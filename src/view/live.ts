@@ -319,7 +319,7 @@ export class Live {
 			time: epochMs(step.at),
 			path,
 			chart: worker ? 'worker' : this.#chartOf(path),
-			incarnation: worker ? Number(step.id.slice(step.id.lastIndexOf('#') + 1)) : path === '' ? this.#shown.masterIncarnation : incarnation,
+			incarnation: path === '' ? this.#shown.masterIncarnation : incarnation,
 			event: text(step.event.type),
 			from: step.from,
 			to: step.to,

@@ -1,5 +1,5 @@
 /** What a page may ask for: how each is carried out, and how its end is said. Each is an event. */
-import { splitPath } from '../master/paths.ts';
+import { joinPath, splitPath } from '../master/paths.ts';
 import type { Outcome } from '../master/tree.ts';
 import { hasInstances } from './rows.ts';
 import type { Shown } from './server.ts';
@@ -34,7 +34,7 @@ export function asker(shown: Shown, readOnly: boolean): (asked: Asked) => Promis
 }
 
 /** Why it is not even tried, or null. */
-function refusal({ tree, operations }: Shown, { what, path, count }: Asked): string | null {
+function refusal({ tree }: Shown, { what, path, count }: Asked): string | null {
 	if (what === 'reload') return 'a reload is not available yet';
 	if (path === '') return 'of the whole tree this can only be asked on the command line: `choir stop`, `choir start`';
 	const view = tree.viewAt(path);
@@ -42,24 +42,26 @@ function refusal({ tree, operations }: Shown, { what, path, count }: Asked): str
 	const isMember = tree.specOf(splitPath(path)[0])?.kind === 'dynamic';
 	if (isMember && what !== 'stop') return 'the children of a dynamic supervisor are started and terminated, no more';
 	if (what !== 'scale') return null;
-	if (operations.scale === null) return 'scaling is not available yet';
 	if (!hasInstances(view.spec)) return `'${path}' is not declared with instances`;
-	return count === undefined || count < 0 ? 'expected a number of instances, from 0' : null;
+	return count === undefined ? 'expected a number of instances' : null;
 }
 
-async function perform({ tree, operations }: Shown, what: Operation, path: string, count: number): Promise<Outcome> {
+async function perform({ tree, scale }: Shown, what: Operation, path: string, count: number): Promise<Outcome> {
 	const [above, id] = splitPath(path);
 	switch (what) {
 		case 'restart':
-			return operations.restart(path);
+			return tree.restart(path);
 		case 'stop':
 			await tree.terminateChild(above, id);
 			return { ok: true, message: '' };
 		case 'start':
 			await tree.restartChild(above, id);
 			return { ok: true, message: '' };
-		case 'scale':
-			return (operations.scale as NonNullable<typeof operations.scale>)(path, count);
+		case 'scale': {
+			const word = joinPath(above, tree.specOf(path)?.declaredId ?? id);
+			const { from, to } = await scale(word, count);
+			return { ok: true, message: `${word} has ${to} instances, after ${from}` };
+		}
 		case 'reload':
 			return no('a reload is not available yet');
 	}

@@ -7,6 +7,8 @@ const PING_MS = 15_000;
 const MAX_CLOGGED_MS = 60_000;
 
 export interface PipeOptions {
+	pingMs?: number;
+	cloggedMs?: number;
 	/** All that waited has been taken, and so many messages had been left out meanwhile. */
 	drained: (dropped: number) => void;
 	closed: () => void;
@@ -27,7 +29,7 @@ export class Pipe {
 	constructor(socket: WebSocket, raw: NodeJS.EventEmitter, options: PipeOptions) {
 		this.#socket = socket;
 		this.#options = options;
-		this.#pinging = setInterval(() => this.#ping(), PING_MS);
+		this.#pinging = setInterval(() => this.#ping(), options.pingMs ?? PING_MS);
 		this.#pinging.unref();
 		socket.on('pong', () => {
 			this.#answers = true;
@@ -58,7 +60,7 @@ export class Pipe {
 	send(message: Buffer, whole = false): void {
 		if (whole) this.#allowance = message.length;
 		if (this.#clogged === null && this.#socket.bufferedAmount > MAX_WAITING_BYTES + this.#allowance) {
-			this.#clogged = setTimeout(() => this.#socket.terminate(), MAX_CLOGGED_MS);
+			this.#clogged = setTimeout(() => this.#socket.terminate(), this.#options.cloggedMs ?? MAX_CLOGGED_MS);
 			this.#clogged.unref();
 		}
 		if (this.#clogged !== null) this.#dropped += 1;

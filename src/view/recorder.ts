@@ -8,7 +8,6 @@ export interface Entry {
 	seq: number;
 	step: Step;
 	path: string;
-	/** Of a supervisor; that of a worker is in the name of its machine. */
 	incarnation: number;
 	/** Its neighbours among all, and among those of its path. */
 	older: Entry | null;
@@ -19,6 +18,10 @@ export interface Entry {
 
 /** The entries of one path, the oldest first. */
 interface Track {
+	path: string;
+	/** Whose step was the last, and its incarnation. */
+	machine: string;
+	incarnation: number;
 	first: Entry;
 	last: Entry;
 	count: number;
@@ -33,6 +36,8 @@ export class Recorder {
 	readonly #inAll: number;
 	readonly #incarnationOf: (path: string) => number;
 	readonly #tracks = new Map<string, Track>();
+	/** The same by the machine of the last step: its name is at hand, to cut the path out of it takes time. */
+	readonly #machines = new Map<string, Track>();
 	#oldest: Entry | null = null;
 	#newest: Entry | null = null;
 	#count = 0;
@@ -49,28 +54,72 @@ export class Recorder {
 	}
 
 	record(step: Step): void {
-		const path = pathOf(step.id);
-		const incarnation = step.id.startsWith('master:') ? this.#incarnationOf(path) : 0;
-		const entry: Entry = { seq: ++this.#seq, step, path, incarnation, older: null, newer: null, above: null, below: null };
-		const track = this.#tracks.get(path);
-		if (track === undefined) this.#tracks.set(path, { first: entry, last: entry, count: 1, cut: false });
-		else {
-			// Heartbeats would push out what happened: of those in a row that change nothing, the last is kept.
-			const again = isQuiet(step) && isQuiet(track.last.step) && track.last.step.event.type === step.event.type;
-			entry.above = again ? track.last.above : track.last;
-			if (again) this.#unlink(track.last);
-			else track.count += 1;
-			if (entry.above === null) track.first = entry;
-			else entry.above.below = entry;
-			track.last = entry;
+		const seq = ++this.#seq;
+		const known = this.#machines.get(step.id);
+		const track = known !== undefined && step.event.type !== 'xstate.init' ? known : this.#trackOf(step);
+		const last = track?.last;
+		// Heartbeats would push out what happened: of those in a row that change nothing, the last is kept.
+		if (track !== undefined && last !== undefined && isQuiet(step) && step.event.type === last.step.event.type && isQuiet(last.step)) {
+			this.#unlink(last);
+			const entry = this.listener === null ? last : { ...last };
+			entry.seq = seq;
+			entry.step = step;
+			if (entry !== last) {
+				if (entry.above === null) track.first = entry;
+				else entry.above.below = entry;
+				track.last = entry;
+			}
+			return this.#append(entry);
 		}
+		if (track === undefined) return this.#begin(step, seq);
+		const entry: Entry = {
+			seq,
+			step,
+			path: track.path,
+			incarnation: track.incarnation,
+			older: null,
+			newer: null,
+			above: track.last,
+			below: null,
+		};
+		track.last.below = entry;
+		track.last = entry;
+		track.count += 1;
+		this.#append(entry);
+		if (track.count > this.#perChild) this.#drop(track.first);
+		if (this.#count > this.#inAll) this.#drop(this.#oldest as Entry);
+	}
+
+	/** The track of a machine of which the last step was not, or which begins anew. */
+	#trackOf({ id }: Step): Track | undefined {
+		const track = this.#tracks.get(pathOf(id));
+		if (track === undefined) return undefined;
+		this.#machines.delete(track.machine);
+		this.#machines.set(id, track);
+		track.machine = id;
+		track.incarnation = incarnationIn(id) ?? this.#incarnationOf(track.path);
+		return track;
+	}
+
+	/** The first of a path. */
+	#begin(step: Step, seq: number): void {
+		const path = pathOf(step.id);
+		const incarnation = incarnationIn(step.id) ?? this.#incarnationOf(path);
+		const entry: Entry = { seq, step, path, incarnation, older: null, newer: null, above: null, below: null };
+		const track: Track = { path, machine: step.id, incarnation, first: entry, last: entry, count: 1, cut: false };
+		this.#tracks.set(path, track);
+		this.#machines.set(step.id, track);
+		this.#append(entry);
+		if (this.#count > this.#inAll) this.#drop(this.#oldest as Entry);
+	}
+
+	#append(entry: Entry): void {
 		entry.older = this.#newest;
+		entry.newer = null;
 		if (this.#newest === null) this.#oldest = entry;
 		else this.#newest.newer = entry;
 		this.#newest = entry;
 		this.#count += 1;
-		if (track !== undefined && track.count > this.#perChild) this.#drop(track.first);
-		if (this.#count > this.#inAll) this.#drop(this.#oldest as Entry);
 		this.listener?.(entry);
 	}
 
@@ -94,7 +143,11 @@ export class Recorder {
 		const track = this.#tracks.get(entry.path) as Track;
 		track.count -= 1;
 		track.cut = true;
-		if (entry.below === null) return void this.#tracks.delete(entry.path);
+		if (entry.below === null) {
+			this.#tracks.delete(entry.path);
+			this.#machines.delete(track.machine);
+			return;
+		}
 		track.first = entry.below;
 		entry.below.above = null;
 		// An old one that points to newer ones would keep them all when the garbage collector passes over the young.
@@ -111,6 +164,11 @@ export class Recorder {
 		entry.newer = null;
 		this.#count -= 1;
 	}
+}
+
+/** Of a worker; the name of a supervisor's machine has none. */
+function incarnationIn(machine: string): number | null {
+	return machine.startsWith('worker:') ? Number(machine.slice(machine.lastIndexOf('#') + 1)) : null;
 }
 
 /** It changed no state and asked nobody for anything. */

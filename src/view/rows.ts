@@ -13,7 +13,7 @@ const epoch = Date.now() - performance.now();
 export const epochMs = (monotonicMs: number) => Math.round(epoch + monotonicMs);
 
 /** Null: there is no such child. The root has the path `''`. */
-export function rowAt({ tree, id, says, masterIncarnation, operations }: Shown, path: string, readOnly: boolean): Row | null {
+export function rowAt({ tree, id, says, masterIncarnation }: Shown, path: string, readOnly: boolean): Row | null {
 	if (path === '') return rootRow(tree, id, masterIncarnation);
 	const view = tree.viewAt(path);
 	if (view === null) return null;
@@ -50,17 +50,17 @@ export function rowAt({ tree, id, says, masterIncarnation, operations }: Shown, 
 		restartType: spec.restart.type,
 		strategy: count === null ? spec.restart.strategy : spec.kind === 'supervisor' ? spec.strategy : 'one_for_one',
 		count,
-		operations: readOnly ? [] : offered(view, isMember, operations.scale !== null),
+		operations: readOnly ? [] : offered(view, isMember),
 	};
 }
 
 /** A child of a dynamic supervisor is started and stopped, no more. */
-function offered({ state, spec, standing }: ChildView, isMember: boolean, canScale: boolean): Operation[] {
+function offered({ state, spec, standing }: ChildView, isMember: boolean): Operation[] {
 	if (isMember) return ['stop'];
 	// What was temporary and has ended is only there to be looked at.
 	if (state === 'dead' && standing !== null && spec.restart.type === 'temporary') return [];
 	const present: Operation[] = state === 'dead' ? ['start'] : ['restart', 'stop'];
-	return canScale && hasInstances(spec) ? [...present, 'scale'] : present;
+	return hasInstances(spec) ? [...present, 'scale'] : present;
 }
 
 export function hasInstances({ id, declaredId, kind }: ChildSpec): boolean {

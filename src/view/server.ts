@@ -9,7 +9,7 @@ import type net from 'node:net';
 import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { type WebSocket, WebSocketServer } from 'ws';
-import type { Outcome, Tree } from '../master/tree.ts';
+import type { Tree } from '../master/tree.ts';
 import type { ChildView } from '../master/view.ts';
 import { judge, type Own } from './guard.ts';
 import { Inspector } from './inspector.ts';
@@ -36,18 +36,24 @@ export interface Shown {
 	says: (workerId: string) => string | null;
 	usage: (view: ChildView) => { memoryBytes: number | null; cpuMs: number | null };
 	news: (level: 'info' | 'warn', event: string, message: string, detail: Record<string, unknown>) => void;
-	operations: Operations;
+	/** Of all instances of a child, which is meant by its path without their numbers. */
+	scale: (path: string, count: number) => Promise<{ from: number; to: number }>;
 }
 
-export interface Operations {
-	restart: (path: string) => Promise<Outcome>;
-	/** null: not here. */
-	scale: ((path: string, count: number) => Promise<Outcome>) | null;
+/** For tests, which cannot wait so long. */
+export interface Limits {
+	/** From accepting a connection to the end of what it asks for; what becomes a WebSocket stays. Default 15 s. */
+	requestMs?: number;
+	/** Between two questions whether a page is still there. Default 15 s. */
+	pingMs?: number;
+	/** For a page that reads nothing while something waits for it. Default 60 s. */
+	cloggedMs?: number;
 }
 
 export interface ViewOptions extends Own {
 	readOnly: boolean;
 	shown: Shown;
+	limits?: Limits;
 }
 
 export interface ViewServer {
@@ -58,7 +64,6 @@ export interface ViewServer {
 const MAX_HEADER_BYTES = 8 * 1024;
 /** A page that is open has one socket. */
 const MAX_PAGES = 16;
-/** From accepting a connection to the end of what it asks for; what becomes a WebSocket stays. */
 const REQUEST_MS = 15_000;
 /** The longest a page may say: its rows on screen. */
 const MAX_WORD_BYTES = 256 * 1024;
@@ -115,7 +120,7 @@ class Server implements ViewServer {
 
 	take(socket: net.Socket): void {
 		if (socket.destroyed) return;
-		const late = setTimeout(() => socket.destroy(), REQUEST_MS);
+		const late = setTimeout(() => socket.destroy(), this.#options.limits?.requestMs ?? REQUEST_MS);
 		late.unref();
 		this.#limits.set(socket, late);
 		socket.once('close', () => clearTimeout(late));
@@ -158,9 +163,10 @@ class Server implements ViewServer {
 	}
 
 	#greet(opened: WebSocket, socket: Duplex): void {
-		const { shown, readOnly } = this.#options;
+		const { shown, readOnly, limits } = this.#options;
 		const ask = asker(shown, readOnly);
 		const pipe = new Pipe(opened, socket, {
+			...limits,
 			drained: (dropped) => this.#live.renew(viewer, dropped),
 			heard: (word) => viewer.hear(word),
 			closed: () => {
@@ -198,8 +204,9 @@ class Server implements ViewServer {
 	}
 
 	#inspect(opened: WebSocket, socket: Duplex): void {
-		const { shown } = this.#options;
+		const { shown, limits } = this.#options;
 		const pipe = new Pipe(opened, socket, {
+			...limits,
 			drained: () => void inspector.attach(),
 			// It has nothing to say to us.
 			heard: () => {},

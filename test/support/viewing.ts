@@ -10,7 +10,7 @@ import type { Step } from '../../src/kernel/kernel.ts';
 import type { Run } from '../../src/master/host.ts';
 import { Tree } from '../../src/master/tree.ts';
 import { Recorder } from '../../src/view/recorder.ts';
-import { type Operations, serveView, type ViewServer } from '../../src/view/server.ts';
+import { type Limits, serveView, type ViewServer } from '../../src/view/server.ts';
 import type { FromPage, ToPage } from '../../src/view/wire.ts';
 import { supervisor, treeOf } from './world.ts';
 
@@ -148,9 +148,9 @@ export interface Served {
 export async function served(
 	children: Parameters<typeof supervisor>[1],
 	body: (served: Served) => Promise<void>,
-	options: { readOnly?: boolean; host?: string; hosts?: string[]; scale?: Operations['scale']; clock?: Clock; dir?: string } = {},
+	options: { readOnly?: boolean; host?: string; hosts?: string[]; limits?: Limits; clock?: Clock; dir?: string } = {},
 ): Promise<void> {
-	const { readOnly = false, host = '127.0.0.1', hosts = [], scale = null, clock = new RealClock(), dir = '/nonexistent' } = options;
+	const { readOnly = false, host = '127.0.0.1', hosts = [], limits = {}, clock = new RealClock(), dir = '/nonexistent' } = options;
 	const launched: Run[] = [];
 	const events: Served['events'] = [];
 	const statuses = new Map<string, string>();
@@ -192,6 +192,7 @@ export async function served(
 		host,
 		hosts,
 		readOnly,
+		limits,
 		shown: {
 			id: 'test',
 			dir,
@@ -203,7 +204,7 @@ export async function served(
 			says: (workerId) => statuses.get(workerId) ?? null,
 			usage: () => ({ memoryBytes: 1_000, cpuMs: 5 }),
 			news: (_, event, __, detail) => void events.push({ event, detail }),
-			operations: { restart: (path) => tree.restart(path), scale },
+			scale: (path, count) => tree.scale(path, count),
 		},
 	});
 	const sockets = new Set<net.Socket>();
