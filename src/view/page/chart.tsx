@@ -15,7 +15,7 @@ const charts = new Map<string, Promise<SVGSVGElement>>();
 /** What the picture shows: what is now, or what was after the step that is looked at. */
 export function shownMachine(): { chart: ChartName; state: string } | null {
 	const step = shownStep.value;
-	if (at.value !== null) return step === null ? null : { chart: step.chart, state: step.to };
+	if (at.value !== null) return { chart: at.value.chart, state: at.value.to };
 	const now = machine.value;
 	if (now === null) return null;
 	// A step is heard as soon as it is made; the machine in whole follows.
@@ -28,18 +28,23 @@ function load(chart: ChartName): Promise<SVGSVGElement> {
 	if (known !== undefined) return known;
 	const loading = fetch(`charts/${chart}.svg`).then(async (response) => {
 		if (!response.ok) throw new Error(`charts/${chart}.svg: ${response.status}`);
-		const parsed = new DOMParser().parseFromString(await response.text(), 'image/svg+xml');
-		const style = parsed.querySelector('style');
+		const [drawn, rules = ''] = withoutStyle(await response.text());
 		const sheet = new CSSStyleSheet();
 		// Its rules begin with its id: in a layer they give way to those of the page.
-		sheet.replaceSync(`@layer chart { ${style?.textContent ?? ''} }`);
+		sheet.replaceSync(`@layer chart { ${rules} }`);
 		document.adoptedStyleSheets.push(sheet);
-		style?.remove();
+		const parsed = new DOMParser().parseFromString(drawn, 'image/svg+xml');
 		return document.importNode(parsed.documentElement, true) as unknown as SVGSVGElement;
 	});
 	loading.catch(() => charts.delete(chart));
 	charts.set(chart, loading);
 	return loading;
+}
+
+/** A sheet within a picture is not let through by the page's own policy; one that a script makes is. */
+function withoutStyle(text: string): [drawn: string, rules?: string] {
+	const [style, rules] = /<style>([\s\S]*?)<\/style>/.exec(text) ?? [];
+	return style === undefined || rules === undefined ? [text] : [text.replace(style, ''), rules];
 }
 
 export function Chart() {

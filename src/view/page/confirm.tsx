@@ -1,6 +1,6 @@
 /** Nothing is done to a child before it was said in plain words what will be, and confirmed. */
 import { signal } from '@preact/signals';
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 import type { Operation, Row } from '../wire.ts';
 import { machine, operate, rows } from './store.ts';
 import { duration } from './words.ts';
@@ -50,7 +50,7 @@ function plain({ what, row, name }: Asked): [question: string, meaning: string] 
 export function Confirm() {
 	const dialog = useRef<HTMLDialogElement>(null);
 	const now = asked.value;
-	useEffect(() => {
+	useLayoutEffect(() => {
 		if (now !== null && !dialog.current?.open) dialog.current?.showModal();
 	}, [now]);
 	const [question, meaning] = now === null ? ['', ''] : plain(now);

@@ -112,7 +112,7 @@ function Title({ row }: { row: Row }) {
 						),
 				)}
 			</dl>
-			{note !== null && <p class="note">{note}</p>}
+			{note !== null && <p class={`note tone-${toneOf(row)}`}>{note}</p>}
 			{says !== null && <p class="says">“{says}”</p>}
 			{lastExit !== null && (
 				<p class="last">

@@ -113,7 +113,7 @@ function LogRow({ entry: { step, note, master }, tree }: { entry: Entry; tree: s
 	const kept = master === hello.value?.master.pid;
 	const open = () => {
 		select(step.path);
-		look(step.seq);
+		look(step);
 		if (narrow.value) tab.value = 'chart';
 	};
 	return (
@@ -124,7 +124,7 @@ function LogRow({ entry: { step, note, master }, tree }: { entry: Entry; tree: s
 			data-path={step.path}
 			data-seq={step.seq}
 			data-time={step.time}
-			aria-current={at.value === step.seq && kept ? 'true' : undefined}
+			aria-current={at.value?.seq === step.seq && kept ? 'true' : undefined}
 		>
 			<button
 				type="button"

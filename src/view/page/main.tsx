@@ -1,7 +1,7 @@
 /** The live page of a tree: what is above, left, right and below, and the keys. */
 import { effect, signal } from '@preact/signals';
 import { render } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 import { Confirm } from './confirm.tsx';
 import { Detail } from './detail.tsx';
 import { Log, togglePause } from './log.tsx';
@@ -120,7 +120,7 @@ function Toasts() {
 function Keys() {
 	const dialog = useRef<HTMLDialogElement>(null);
 	const open = helping.value;
-	useEffect(() => {
+	useLayoutEffect(() => {
 		if (open && !dialog.current?.open) dialog.current?.showModal();
 	}, [open]);
 	return (

@@ -8,7 +8,7 @@ const whole = signal(false);
 export function KnownThings() {
 	const step = shownStep.value;
 	const past = at.value !== null;
-	const moment = past ? moments.value.get(at.value as number) : undefined;
+	const moment = at.value === null ? undefined : moments.value.get(at.value.seq);
 	const before = past ? moment?.before : machine.value?.now;
 	const after = past ? moment?.after : machine.value?.now;
 	if (past && moment === undefined) return <p class="quiet">Asking for that moment …</p>;

@@ -11,7 +11,7 @@ export function Scrubber() {
 		? last
 		: Math.max(
 				0,
-				steps.findIndex(({ seq }) => seq === at.value),
+				steps.findIndex(({ seq }) => seq === at.value?.seq),
 			);
 	return (
 		<div class={`scrubber ${live ? '' : 'past'}`}>
@@ -34,7 +34,7 @@ export function Scrubber() {
 				aria-valuetext={step === null ? 'nothing yet' : `${clock(step.time)} ${eventName(step.event)}, ${step.to}`}
 				onInput={({ currentTarget }) => {
 					const index = Number(currentTarget.value);
-					look(index === last ? null : (steps[index]?.seq ?? null));
+					look(index === last ? null : (steps[index] ?? null));
 				}}
 			/>
 			<button type="button" aria-label="Step on" aria-keyshortcuts="]" title="Step on  ]" disabled={live} onClick={() => stepBy(1)}>
@@ -52,7 +52,7 @@ export function Scrubber() {
 export function Caption() {
 	const steps = history.value;
 	const step = shownStep.value;
-	const here = step === null ? -1 : steps.indexOf(step);
+	const here = steps.findIndex(({ seq }) => seq === step?.seq);
 	return (
 		<p class="step">
 			{step === null ? (
@@ -62,7 +62,9 @@ export function Caption() {
 					<span class="figure">{clock(step.time)}</span> <b>{eventName(step.event)}</b>{' '}
 					<span class="quiet">
 						{step.from === step.to ? step.to : `${step.from || 'new'} → ${step.to}`}
-						{steps.length > 1 && ` · ${here + 1} of ${steps.length}${older.value && here === 0 ? '; older ones are no longer kept' : ''}`}
+						{steps.length > 1 &&
+							here !== -1 &&
+							` · ${here + 1} of ${steps.length}${older.value && here === 0 ? '; older ones are no longer kept' : ''}`}
 					</span>
 				</>
 			)}

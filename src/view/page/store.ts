@@ -44,10 +44,8 @@ export const history = signal<StepEntry[]>([]);
 export const older = signal(false);
 export const moments = signal<ReadonlyMap<number, { before: Moment | null; after: Moment | null }>>(new Map());
 /** The step that is looked at; null: what is now. */
-export const at = signal<number | null>(null);
-export const shownStep = computed(
-	() => (at.value === null ? history.value.at(-1) : history.value.find(({ seq }) => seq === at.value)) ?? null,
-);
+export const at = signal<StepEntry | null>(null);
+export const shownStep = computed(() => at.value ?? history.value.at(-1) ?? null);
 export const logged = signal(0);
 export const toasts = signal<Array<{ id: number; ok: boolean; message: string }>>([]);
 /** Server time, in whole seconds, for what grows old on the screen. */
@@ -88,7 +86,7 @@ export function onOutput(hear: typeof outputHeard): void {
 
 let selecting: ReturnType<typeof setTimeout> | undefined;
 /** Held arrow keys pass many rows: the server is told of the one where they rest. */
-export function select(path: string, seq: number | null = null): void {
+export function select(path: string): void {
 	batch(() => {
 		if (path !== selected.value) {
 			selected.value = path;
@@ -97,26 +95,29 @@ export function select(path: string, seq: number | null = null): void {
 			older.value = false;
 			outputHeard([], -1);
 			clearTimeout(selecting);
-			selecting = setTimeout(() => say({ do: 'select', path }), SELECT_MS);
-			wanted = seq === null ? null : { seq, time: 0 };
-			at.value = null;
-		} else if (seq !== null || at.value !== null) look(seq);
+			selecting = setTimeout(() => {
+				say({ do: 'select', path });
+				window.history.replaceState(null, '', path === '' ? location.pathname : `#${new URLSearchParams({ path })}`);
+			}, SELECT_MS);
+			wanted = null;
+		}
+		at.value = null;
 	});
 }
 
 /** At a step of the selected machine; null: at what is now. */
-export function look(seq: number | null): void {
-	at.value = seq;
-	if (seq !== null && !moments.value.has(seq)) say({ do: 'moment', seq });
+export function look(step: StepEntry | null): void {
+	at.value = step;
+	if (step !== null && !moments.value.has(step.seq)) say({ do: 'moment', seq: step.seq });
 }
 
 /** To the step before or after the one that is looked at. */
 export function stepBy(by: 1 | -1): void {
 	const steps = history.value;
-	const here = at.value === null ? steps.length - 1 : steps.findIndex(({ seq }) => seq === at.value);
+	const here = at.value === null ? steps.length - 1 : steps.findIndex(({ seq }) => seq === at.value?.seq);
 	const next = steps[here + by];
 	if (next === undefined || (by === 1 && here + by === steps.length - 1)) look(by === 1 ? null : at.value);
-	else look(next.seq);
+	else look(next);
 }
 
 /** The place that an address names, such as `#at=12&path=web.1&time=…`. */
@@ -139,7 +140,8 @@ function lookAtWanted(): void {
 	const { seq, time } = wanted;
 	wanted = null;
 	// A step of another master may have the same number.
-	if (history.value.some((step) => step.seq === seq && (time === 0 || step.time === time))) look(seq);
+	const step = history.value.find((one) => one.seq === seq && (time === 0 || one.time === time));
+	if (step !== undefined) look(step);
 	else toast(false, 'That moment is no longer kept.');
 }
 
@@ -283,7 +285,7 @@ function log(step: StepEntry): void {
 	const last = history.value.at(-1);
 	if (last !== undefined && step.seq <= last.seq) return;
 	// As the server keeps them: of quiet ones in a row, the last.
-	const again = last !== undefined && isQuiet(step) && isQuiet(last) && last.event === step.event && last.seq !== at.value;
+	const again = last !== undefined && isQuiet(step) && isQuiet(last) && last.event === step.event && last.seq !== at.value?.seq;
 	history.value = [...(again ? history.value.slice(0, -1) : history.value.slice(-MAX_HISTORY)), step];
 }
 
