@@ -65,10 +65,15 @@ function choir(home: string, ...args: string[]): Promise<Ended> {
 }
 
 /** A tree whose angel is this process: it answers on angel.sock, and there is no master. */
-async function pretendTree(home: string, id: string, facts: Partial<TreeStatus>): Promise<{ dir: string; close(): void }> {
+async function pretendTree(
+	home: string,
+	id: string,
+	facts: Partial<TreeStatus>,
+	spec = `/specs/${id}.ts`,
+): Promise<{ dir: string; close(): void }> {
 	const dir = path.join(home, id);
 	fs.mkdirSync(path.join(dir, 'logs'), { recursive: true, mode: 0o700 });
-	const angel = { pid: process.pid, startTicks: startTicks(process.pid), bootId: bootId(), spec: `/specs/${id}.ts`, startedAt: 'now' };
+	const angel = { pid: process.pid, startTicks: startTicks(process.pid), bootId: bootId(), spec, startedAt: 'now' };
 	fs.writeFileSync(angelPidFile(dir), JSON.stringify(angel));
 	const running = { pid: process.pid, state: 'running' };
 	const control = serveControl({
@@ -149,7 +154,7 @@ test('help teaches by examples', async () => {
 	await inHome(async (home) => {
 		const { code, stdout } = await choir(home, '--help');
 		assert.equal(code, 0);
-		for (const word of ['run', 'start', 'stop', 'status', 'wait', 'restart', 'logs', 'check'])
+		for (const word of ['run', 'start', 'stop', 'status', 'wait', 'restart', 'logs', 'check', 'diagram'])
 			assert.match(stdout, new RegExp(`choir ${word} `));
 		assert.match(stdout, /Exit codes/);
 	});
@@ -162,6 +167,12 @@ for (const args of [
 	['wait', '--timeout', 'soon'],
 	['wait', '--for', 'tea'],
 	['logs', '-n', 'x'],
+	['diagram'],
+	['diagram', 'tea'],
+	['diagram', 'worker', 'web'],
+	['diagram', 'worker', '--format', 'png'],
+	['diagram', 'worker', '--json', '--format', 'svg'],
+	['diagram', 'worker', '-o', 'worker.png'],
 ]) {
 	test(`choir ${args.join(' ')}: wrong usage, 64`, async () => {
 		await inHome(async (home) => {
@@ -191,7 +202,7 @@ test('waiting for the end of what does not run is over at once', async () => {
 
 test('a spec that does not exist is one sentence and 78; a stack comes only with --verbose', async () => {
 	await inHome(async (home) => {
-		for (const command of ['run', 'start', 'check']) {
+		for (const command of ['run', 'start', 'check', 'diagram']) {
 			assert.deepEqual(await choir(home, command, './none.ts'), { code: 78, stdout: '', stderr: './none.ts: there is no such file\n' });
 		}
 		assert.match((await choir(home, '--verbose', 'check', './none.ts')).stderr, /\n {4}at /);
@@ -426,6 +437,131 @@ test('check prints the tree of a right spec, and all that is wrong with another;
 			refused.stderr.trim().split('\n').length,
 		);
 		assert.equal(fs.existsSync(path.join(home, 'shop')), false);
+	});
+});
+
+for (const [machine, format, ending] of [
+	['worker', 'svg', 'svg'],
+	['master', 'mermaid', 'mmd'],
+	['dynamic', 'svg', 'svg'],
+	['angel', 'json', 'json'],
+] as const) {
+	test(`choir diagram ${machine} --format ${format}: as it is in diagrams/`, async () => {
+		await inHome(async (home) => {
+			const stdout = fs.readFileSync(path.join(sources, `../../diagrams/${machine}.${ending}`), 'utf8');
+			assert.deepEqual(await choir(home, 'diagram', machine, '--format', format), { code: 0, stdout, stderr: '' });
+		});
+	});
+}
+
+const shopWithActors = `
+	import { createMachine, fromPromise } from ${JSON.stringify(import.meta.resolve('xstate'))};
+	const logic = createMachine({ id: 'ledger', initial: 'open', states: { open: { on: { close: { target: 'closed', guard: () => true } } }, closed: {} } });
+	const { actor, command, dynamic, supervisor, tree } = await import('choir');
+	console.log('this is printed when it is loaded');
+	export default tree('shop', {
+		children: [
+			command('nap', { run: ['sleep', '60', '<&">'], instances: 2, restart: { type: 'transient', strategy: 'one_for_all' } }),
+			supervisor('jobs', { strategy: 'rest_for_one', start: 'parallel', children: [actor('ledger', { logic, instances: 2 }), actor('once', { logic: fromPromise(async () => 1) })] }),
+			dynamic('carts', { child: actor('cart', { logic: () => logic }) }),
+		],
+	});`;
+
+test('choir diagram of a spec: in three formats, into a file or not', async () => {
+	await inHome(async (home) => {
+		const spec = path.join(home, 'tree.mjs');
+		fs.writeFileSync(spec, shopWithActors);
+		const out = (name: string) => path.join(home, name);
+		const json = await choir(home, 'diagram', spec, '--json');
+		assert.equal(json.code, 0);
+		const { tree, supervises } = JSON.parse(json.stdout);
+		assert.equal(tree, 'shop');
+		assert.deepEqual(supervises.intensity, { restarts: 5, withinMs: 30_000 });
+		assert.deepEqual(
+			supervises.children.map(({ path, kind, instances, order, restart, takesDown }: Record<string, unknown>) => [
+				...[path, kind, instances, order, restart, takesDown],
+			]),
+			[
+				['nap', 'command', 2, 1, 'transient', 'all its siblings'],
+				['jobs', 'supervisor', 1, 2, 'permanent', 'nobody'],
+				['carts', 'dynamic', 1, 3, 'permanent', 'nobody'],
+			],
+		);
+		const [, jobs, carts] = supervises.children;
+		assert.deepEqual([jobs.supervises.strategy, jobs.supervises.start], ['rest_for_one', 'parallel']);
+		assert.deepEqual(
+			jobs.supervises.children.map(({ path, runs }: Record<string, unknown>) => [path, runs]),
+			[
+				['jobs/ledger', 'machine ledger'],
+				['jobs/once', null],
+			],
+		);
+		assert.equal(carts.supervises.children[0].runs, 'machine ledger');
+
+		for (const name of ['tree.svg', 'tree.mmd', 'tree.json'])
+			assert.deepEqual(await choir(home, 'diagram', spec, '-o', out(name)), {
+				...{ code: 0, stdout: '' },
+				stderr: `this is printed when it is loaded\nwrote ${out(name)}\n`,
+			});
+		assert.equal(fs.readFileSync(out('tree.json'), 'utf8'), json.stdout);
+		const svg = fs.readFileSync(out('tree.svg'), 'utf8');
+		for (const text of [
+			'nap × 2',
+			'sleep 60 &#60;&#38;&#34;&#62;',
+			'one goes down: those after it go down',
+			'one_for_all: it takes all its siblings',
+		])
+			assert.ok(svg.includes(text), text);
+		assert.match(fs.readFileSync(out('tree.mmd'), 'utf8'), /^flowchart TB\n[\s\S]* ==> /);
+		const chosen = await choir(home, 'diagram', spec, '-o', out('picture'), '--format', 'mermaid');
+		assert.equal(chosen.code, 0);
+		assert.equal(fs.readFileSync(out('picture'), 'utf8'), fs.readFileSync(out('tree.mmd'), 'utf8'));
+		assert.match(
+			(await choir(home, 'diagram', spec, '-o', out('none/tree.svg'))).stderr,
+			/none\/tree\.svg cannot be written: there is no such folder\n$/,
+		);
+	});
+});
+
+test('choir diagram of an actor in a spec: its machine; of another child: what has one', async () => {
+	await inHome(async (home) => {
+		const spec = path.join(home, 'tree.mjs');
+		fs.writeFileSync(spec, shopWithActors);
+		for (const at of ['jobs/ledger', 'jobs/ledger.2', 'carts', 'carts/cart-7']) {
+			const { code, stdout } = await choir(home, 'diagram', spec, at, '--format', 'mermaid');
+			assert.equal(code, 0);
+			assert.match(stdout, /^\topen --> closed : close \[/m);
+		}
+		const { states } = JSON.parse((await choir(home, 'diagram', spec, 'jobs/ledger', '--json')).stdout);
+		assert.deepEqual(states, { open: { on: { close: { target: 'closed', guard: 'guard' } } }, closed: {} });
+		assert.match((await choir(home, 'diagram', spec, 'jobs/ledger')).stdout, /data-from="open" data-to="closed"/);
+		const ones = 'these have one: jobs/ledger, carts\n';
+		for (const [at, said] of [
+			['nap', `nap is a command, which has no machine of its own; ${ones}`],
+			['jobs/once', `jobs/once is no XState machine that can be drawn; ${ones}`],
+			['tea', `shop has no child 'tea' to draw the machine of; ${ones}`],
+		] as const) {
+			const { code, stdout, stderr } = await choir(home, 'diagram', spec, at);
+			assert.deepEqual([code, stdout], [64, '']);
+			assert.ok(stderr.endsWith(said), stderr);
+		}
+	});
+});
+
+test('choir diagram draws the spec of the tree that runs, and says all that is wrong with one', async () => {
+	await inHome(async (home) => {
+		const spec = path.join(home, 'tree.mjs');
+		fs.writeFileSync(
+			spec,
+			`export default { kind: 'tree', id: 'shop', children: [{ kind: 'command', id: 'nap', run: ['sleep', '60'] }] };`,
+		);
+		const tree = await pretendTree(home, 'shop', {}, spec);
+		for (const args of [[], ['shop'], [spec]])
+			assert.equal(JSON.parse((await choir(home, 'diagram', ...args, '--json')).stdout).tree, 'shop');
+		tree.close();
+		fs.writeFileSync(spec, `export default { kind: 'tree', id: 'shop', children: [{ kind: 'command', id: 'nap' }], strategie: 1 };`);
+		const { code, stdout, stderr } = await choir(home, 'diagram', spec);
+		assert.deepEqual([code, stdout, stderr.trim().split('\n').length], [78, '', 2]);
 	});
 });
 

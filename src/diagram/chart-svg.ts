@@ -21,6 +21,10 @@ const MAX_COLUMN_ROWS = 8;
 const MAX_COLUMN_WIDTH = 400;
 const COLUMN_GAP = 28;
 const DOT = 12;
+/** With more of them, the placement that looks best takes minutes. */
+const MANY_EDGES = 60;
+/** Layouts, until all heads have room. */
+const MAX_TRIES = 8;
 
 const css = [
 	`.frame,.box{${paint('fill', 'box')};${paint('stroke', 'border')};stroke-width:1.2}`,
@@ -56,6 +60,8 @@ class Picture {
 	readonly #chart: Chart;
 	readonly #states: ChartState[];
 	readonly #texts: ReadonlyMap<ChartState, Text>;
+	/** What boxes are to be wide at least, where that is more than their text. */
+	readonly #widths = new Map<ChartState, number>();
 
 	constructor(chart: Chart) {
 		this.#chart = chart;
@@ -65,9 +71,24 @@ class Picture {
 
 	async draw(): Promise<string> {
 		const { default: elkjs } = await import('elkjs/lib/elk.bundled.js');
-		const Elk = elkjs as unknown as (typeof elkjs)['default'];
-		const placed = (await new Elk().layout(this.#graph())) as ElkNode;
-		return this.#write(placed);
+		const elk = new (elkjs as unknown as (typeof elkjs)['default'])();
+		for (let tries = 0; ; tries += 1) {
+			const placed = new Placed((await elk.layout(this.#graph())) as ElkNode, this.#text(this.#chart.root).width);
+			// elkjs does not know of what is written at the head of a box: where arrows that come in leave too little room, it gets more.
+			const cramped = this.#states
+				.filter((state) => state.states.length > 0 && state !== this.#chart.root)
+				.filter((state) => this.#missing(state, placed) > 0);
+			if (cramped.length === 0 || tries === MAX_TRIES) return this.#write(placed);
+			for (const state of cramped)
+				this.#widths.set(state, Math.ceil(placed.box(`state ${state.name}`).width) + this.#missing(state, placed));
+		}
+	}
+
+	/** What the head of a box needs in width beyond what there is. */
+	#missing(state: ChartState, placed: Placed): number {
+		const box = placed.box(`state ${state.name}`);
+		const text = this.#text(state);
+		return Math.ceil(freeLeft(box, text, placed.routes) + text.width + PADDING - box.x - box.width);
 	}
 
 	#graph(): ElkNode {
@@ -77,6 +98,7 @@ class Picture {
 			id: 'root',
 			layoutOptions: {
 				...inner,
+				...this.#ways(),
 				'elk.algorithm': 'layered',
 				'elk.hierarchyHandling': 'INCLUDE_CHILDREN',
 				'elk.json.shapeCoords': 'ROOT',
@@ -104,6 +126,10 @@ class Picture {
 		};
 	}
 
+	#ways(): typeof beautiful | typeof quick {
+		return this.#chart.edges.length > MANY_EDGES ? quick : beautiful;
+	}
+
 	#inside(state: ChartState): ElkNode[] {
 		const dots: ElkNode[] =
 			state.initial === null
@@ -121,55 +147,38 @@ class Picture {
 			id,
 			layoutOptions: {
 				...inner,
+				...this.#ways(),
 				'elk.padding': padding(height, PADDING * 1.5),
 				'elk.nodeSize.constraints': 'MINIMUM_SIZE',
-				'elk.nodeSize.minimum': `(${width},${height})`,
+				// With INCLUDE_CHILDREN and DOWN elkjs takes the height for the width.
+				'elk.nodeSize.minimum': `(${height},${this.#widths.get(state) ?? width})`,
 			},
 			children: this.#inside(state),
 		};
 	}
 
-	#write(placed: ElkNode): string {
-		const boxes = new Map<string, Box>();
-		const walk = (node: ElkNode): void => {
-			boxes.set(node.id, node as Box);
-			for (const child of node.children ?? []) walk(child);
-		};
-		walk(placed);
+	#write(placed: Placed): string {
 		const { root, id, edges } = this.#chart;
-		const rootText = this.#text(root);
-		const frame: Box = {
-			x: MARGIN,
-			y: MARGIN,
-			width: Math.max(placed.width as number, rootText.width + 2 * PADDING),
-			height: placed.height as number,
-		};
-		const shift = { x: MARGIN + Math.round((frame.width - (placed.width as number)) / 2), y: MARGIN };
-		const moved = ({ x = 0, y = 0, width = 0, height = 0 }: Partial<Box>): Box => ({ x: x + shift.x, y: y + shift.y, width, height });
-		const routes = new Map((placed.edges ?? []).map((edge) => [edge.id, routeOf(edge, shift)]));
-		const boxOf = (name: string): Box => moved(boxes.get(name) as Box);
+		const { frame } = placed;
 		const body: string[] = [];
-		body.push(...this.#stateGroup(root, frame, [...routes.values()]));
-		for (const state of this.#states.slice(1)) body.push(...this.#stateGroup(state, boxOf(`state ${state.name}`), [...routes.values()]));
+		body.push(...this.#stateGroup(root, frame, []));
+		for (const state of this.#states.slice(1)) body.push(...this.#stateGroup(state, placed.box(`state ${state.name}`), placed.routes));
 		for (const state of this.#states) {
 			if (state.initial === null) continue;
-			const dot = boxOf(`dot ${state.name}`);
+			const dot = placed.box(`dot ${state.name}`);
 			body.push(
 				tag(
 					'g',
 					{ class: 'start', 'data-to': state.initial },
 					[
 						tag('circle', { class: 'dot', cx: dot.x + DOT / 2, cy: dot.y + DOT / 2, r: DOT / 2 - 1 }),
-						...arrow(routes.get(`start ${state.name}`) as Point[]),
+						...arrow(placed.route(`start ${state.name}`)),
 					].join(''),
 				),
 			);
 		}
-		for (const [index, edge] of edges.entries()) {
-			const route = routes.get(`edge ${index}`) as Point[];
-			const [place] = placed.edges?.find((each) => each.id === `edge ${index}`)?.labels ?? [];
-			body.push(this.#edgeGroup(edge, route, moved(place ?? {})));
-		}
+		for (const [index, edge] of edges.entries())
+			body.push(this.#edgeGroup(edge, placed.route(`edge ${index}`), placed.label(`edge ${index}`)));
 		return svgOf({
 			id,
 			title: `${id}: its states and what leads from one to another`,
@@ -226,12 +235,57 @@ class Picture {
 	}
 }
 
+/** What elkjs has found, moved to where it is in the picture. */
+class Placed {
+	/** Of the whole machine. */
+	readonly frame: Box;
+	readonly #shift: Point;
+	readonly #boxes = new Map<string, Box>();
+	readonly #routes: ReadonlyMap<string, Point[]>;
+	readonly #labels: ReadonlyMap<string, Box>;
+
+	constructor(graph: ElkNode, headWidth: number) {
+		const { width = 0, height = 0, edges = [] } = graph;
+		this.frame = { x: MARGIN, y: MARGIN, width: Math.max(width, headWidth + 2 * PADDING), height };
+		this.#shift = { x: MARGIN + Math.round((this.frame.width - width) / 2), y: MARGIN };
+		const walk = (node: ElkNode): void => {
+			this.#boxes.set(node.id, this.#moved(node));
+			for (const child of node.children ?? []) walk(child);
+		};
+		walk(graph);
+		this.#routes = new Map(
+			edges.map(({ id, sections = [] }) => [
+				id,
+				sections
+					.flatMap(({ startPoint, bendPoints = [], endPoint }) => [startPoint, ...bendPoints, endPoint])
+					.map((point) => this.#moved(point)),
+			]),
+		);
+		this.#labels = new Map(
+			edges.flatMap(({ id, labels: [label] = [] }) => (label === undefined ? [] : [[id, this.#moved(label)] as const])),
+		);
+	}
+
+	get routes(): Point[][] {
+		return [...this.#routes.values()];
+	}
+	box(id: string): Box {
+		return this.#boxes.get(id) as Box;
+	}
+	route(id: string): Point[] {
+		return this.#routes.get(id) as Point[];
+	}
+	label(id: string): Box {
+		return this.#labels.get(id) as Box;
+	}
+	#moved({ x = 0, y = 0, width = 0, height = 0 }: Partial<Box>): Box {
+		return { x: x + this.#shift.x, y: y + this.#shift.y, width, height };
+	}
+}
+
 const inner = {
 	'elk.direction': 'DOWN',
 	'elk.edgeRouting': 'ORTHOGONAL',
-	'elk.layered.cycleBreaking.strategy': 'DEPTH_FIRST',
-	'elk.layered.nodePlacement.strategy': 'NETWORK_SIMPLEX',
-	'elk.layered.nodePlacement.networkSimplex.nodeFlexibility.default': 'NONE',
 	'elk.spacing.nodeNode': '36',
 	'elk.spacing.edgeNode': '18',
 	'elk.spacing.edgeEdge': '14',
@@ -241,6 +295,14 @@ const inner = {
 	'elk.layered.spacing.nodeNodeBetweenLayers': '30',
 	'elk.layered.spacing.edgeNodeBetweenLayers': '16',
 	'elk.layered.spacing.edgeEdgeBetweenLayers': '12',
+};
+const beautiful = {
+	'elk.layered.cycleBreaking.strategy': 'DEPTH_FIRST',
+	'elk.layered.nodePlacement.strategy': 'NETWORK_SIMPLEX',
+};
+const quick = {
+	'elk.layered.cycleBreaking.strategy': 'GREEDY',
+	'elk.layered.nodePlacement.strategy': 'BRANDES_KOEPF',
 };
 const padding = (top: number, sides: number) => `[top=${top},left=${sides},bottom=${sides},right=${sides}]`;
 
@@ -282,12 +344,6 @@ function textOf(state: ChartState, { id, root }: Chart): Text {
 }
 
 const rowsOf = ({ labels }: ChartEdge) => labels.flatMap((of) => wrap(of, label, MAX_LABEL_WIDTH).map((text) => ({ text, of })));
-
-function routeOf({ sections = [] }: ElkExtendedEdge, shift: Point): Point[] {
-	return sections
-		.flatMap(({ startPoint, bendPoints = [], endPoint }) => [startPoint, ...bendPoints, endPoint])
-		.map(({ x, y }) => ({ x: x + shift.x, y: y + shift.y }));
-}
 
 function arrow(route: Point[]): string[] {
 	const [before, end] = route.slice(-2) as [Point, Point];

@@ -1,6 +1,7 @@
 /**
  * A picture as SVG text. Its colours are custom properties with fallbacks, so that a page into which it is put may set them; alone it
- * is light or dark as its reader wants. Everything is placed in absolute coordinates.
+ * is light or dark as its reader wants. To dress one part of it, a page sets `--border`, `--line` and so on at that part's group.
+ * Everything is placed in absolute coordinates.
  */
 import { escapeXml, fonts, type Type } from './text.ts';
 

@@ -24,12 +24,23 @@ export function treeMermaid({ tree, supervises }: DrawnTree): string {
 		}
 		return lines;
 	};
-	const box = (word: string, said: string[], group: DrawnGroup, indent: string): string[] => {
+	// The title of a box has one line only: what else is said of a supervisor stands in the box, without a border.
+	const box = (word: string, [name = '', ...said]: string[], group: DrawnGroup, indent: string): string[] => {
 		const fate = fateOf(group);
-		const text = textOf([...said, ...groupLines(group), ...(fate === null ? [] : [fate])]);
-		return [`${indent}subgraph ${word}["${text}"]`, `${indent}\tdirection LR`, ...inside(group, `${indent}\t`), `${indent}end`];
+		const first = group.children[0];
+		return [
+			`${indent}subgraph ${word}["${mermaidText(name)}"]`,
+			`${indent}\tdirection ${isShort(group) ? 'LR' : 'TB'}`,
+			`${indent}\t${word}_said["${textOf([...said, ...groupLines(group), ...(fate === null ? [] : [fate])])}"]:::said`,
+			...inside(group, `${indent}\t`),
+			...(first === undefined ? [] : [`${indent}\t${word}_said ~~~ ${wordOf(first)}`]),
+			`${indent}end`,
+		];
 	};
-	return ['flowchart TB', ...box('tree', [tree, 'tree'], supervises, '\t'), ''].join('\n');
+	return ['flowchart TB', '\tclassDef said fill:none,stroke:none', ...box('tree', [tree, 'tree'], supervises, '\t'), ''].join('\n');
 }
+
+/** Side by side, or one below the other: a code host makes what is wide small. */
+const isShort = ({ children }: DrawnGroup) => children.length <= 4 && children.every(({ supervises }) => supervises === null);
 
 const textOf = (lines: string[]) => lines.map(mermaidText).join('<br/>');

@@ -23,6 +23,7 @@ const ASPECT = 1.5;
 const css = [
 	`.card,.box{${paint('fill', 'box')};${paint('stroke', 'border')};stroke-width:1.2}`,
 	`.box{${paint('fill', 'group')}}`,
+	`.own>.card,.own>.box{${paint('stroke', 'warm')}}`,
 	`.tree>.box{${paint('fill', 'box')}}`,
 	`.name{font-size:${title.size}px;font-weight:600}`,
 	`.line{font-size:${line.size}px}`,
@@ -44,7 +45,8 @@ interface Row {
 interface Part {
 	width: number;
 	height: number;
-	/** How much of it sticks out to the right and below. */
+	/** Whether it may be higher than it is, to be as high as its neighbours. */
+	stretches: boolean;
 	draw(box: Box): string[];
 }
 
@@ -71,13 +73,18 @@ const MAX_ROW_TEXT = 420;
 const nameRow = (text: string): Row => ({ text, class: 'name' });
 const muted = (text: string): Row => ({ text, class: 'line muted' });
 const rowsOf = (lines: string[], maxWidth: number): Row[] => lines.flatMap((text) => wrap(text, line, maxWidth)).map(muted);
+/** The first of them is what it is. */
+const cardRows = ([what = '', ...lines]: string[]): Row[] => [
+	...wrap(what, line, MAX_TEXT_WIDTH).map((text): Row => ({ text, class: 'line' })),
+	...rowsOf(lines, MAX_TEXT_WIDTH),
+];
 const fateRows = (text: string | null, maxWidth: number): Row[] =>
 	text === null ? [] : wrap(text, line, maxWidth).map((row) => ({ text: row, class: 'fate' }));
 
 function childPart(child: DrawnChild, group: DrawnGroup): Part {
 	const place = group.maxChildren === null && group.start === 'ordered' && group.children.length > 1 ? child.order : null;
-	const around = (inside: string) => tag('g', { class: 'child', 'data-path': child.path }, inside);
 	const own = ownFate(child, group);
+	const around = (inside: string) => tag('g', { class: own === null ? 'child' : 'child own', 'data-path': child.path }, inside);
 	if (child.supervises !== null) {
 		const rows = [
 			...wrap(nameOfChild(child), title, MAX_ROW_TEXT).map(nameRow),
@@ -88,7 +95,7 @@ function childPart(child: DrawnChild, group: DrawnGroup): Part {
 	}
 	const rows = [
 		...wrap(nameOfChild(child), title, MAX_TEXT_WIDTH - BADGE).map(nameRow),
-		...rowsOf(childLines(child), MAX_TEXT_WIDTH),
+		...cardRows(childLines(child)),
 		...fateRows(own, MAX_TEXT_WIDTH),
 	];
 	const text = sizeOf(rows, place);
@@ -96,6 +103,7 @@ function childPart(child: DrawnChild, group: DrawnGroup): Part {
 	return {
 		width: Math.max(MIN_CARD_WIDTH, text.width + 2 * PADDING) + out,
 		height: text.height + 2 * PADDING - 4 + out,
+		stretches: true,
 		draw: ({ x, y, width, height }) => {
 			const card = { x, y, width: width - out, height: height - out };
 			const behind = out === 0 ? '' : tag('rect', { class: 'card', ...card, x: x + out, y: y + out, rx: 8 });
@@ -118,14 +126,16 @@ function groupPart(head: Row[], group: DrawnGroup, place: number | null, around:
 	return {
 		width: Math.max(text.width, childrenWidth + 2 * border) + 2 * PADDING + 8,
 		height: top + childrenHeight + 2 * border + PADDING + 4,
+		stretches: false,
 		draw: (box) => {
 			const left = box.x + PADDING + 4 + border;
 			const placed: Array<{ part: Part; box: Box; row: number }> = [];
 			let y = box.y + top + border;
 			for (const [row, { parts: inLine, height }] of lines.entries()) {
 				let x = left;
+				const even = inLine.every(({ stretches }) => stretches);
 				for (const part of inLine) {
-					placed.push({ part, box: { x, y, width: part.width, height }, row });
+					placed.push({ part, box: { x, y, width: part.width, height: even ? height : part.height }, row });
 					x += part.width + GAP;
 				}
 				y += height + GAP;
