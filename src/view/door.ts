@@ -166,7 +166,6 @@ function hostOf(host: string): string {
 function write(dir: string, kept: Kept): void {
 	const file = path.join(dir, FILE);
 	const aside = `${file}.${process.pid}`;
-	fs.rmSync(aside, { force: true });
 	fs.writeFileSync(aside, JSON.stringify(kept) + '\n', { mode: 0o600 });
 	fs.renameSync(aside, file);
 }

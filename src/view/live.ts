@@ -115,14 +115,21 @@ export class Live {
 		if (this.#steps.length < MAX_WAITING) this.#steps.push(entry);
 		else this.#lost += 1;
 		this.#stepped.add(path);
-		this.#mark(path);
 		if (step.id.startsWith('master:')) this.#markBelow(entry);
+		// A heartbeat is nothing that a row shows.
+		else if (step.from !== step.to || step.effects.length > 0) this.#mark(path);
 		this.#gathering ??= setTimeout(() => this.flush(), GATHER_MS);
 	}
 
 	flush(): void {
 		if (this.#gathering !== null) clearTimeout(this.#gathering);
 		this.#gathering = null;
+		for (const { pipe } of this.#viewers) pipe.hold();
+		this.#flush();
+		for (const { pipe } of this.#viewers) pipe.release();
+	}
+
+	#flush(): void {
 		const steps = this.#steps;
 		this.#steps = [];
 		for (let at = 0; at < steps.length; at += MAX_STEPS)
@@ -157,6 +164,7 @@ export class Live {
 
 	/** A step of a supervisor changes what it knows of the child that the event is about; its start or end, of all. */
 	#markBelow({ path, step: { event, from, to } }: Entry): void {
+		this.#mark(path);
 		const { id, asked } = event as { id?: unknown; asked?: { id?: unknown } };
 		for (const one of [id, asked?.id]) if (typeof one === 'string') this.#mark(joinPath(path, one));
 		if (event.type !== 'xstate.init' && (to !== 'dead' || from === to)) return;

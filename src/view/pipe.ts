@@ -1,4 +1,5 @@
 /** A WebSocket to somebody who may not read: what waits for them is bounded, and what is left out is counted. */
+import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 
 /** What may wait for a reader; the last whole tree, which may be larger, does not count. */
@@ -18,6 +19,7 @@ export interface PipeOptions {
 
 export class Pipe {
 	readonly #socket: WebSocket;
+	readonly #raw: Duplex;
 	readonly #options: PipeOptions;
 	readonly #pinging: NodeJS.Timeout;
 	#dropped = 0;
@@ -26,9 +28,10 @@ export class Pipe {
 	#answers = true;
 
 	/** `raw`: what is below the WebSocket, which alone says when all has been taken. */
-	constructor(socket: WebSocket, raw: NodeJS.EventEmitter, options: PipeOptions) {
+	constructor(socket: WebSocket, raw: Duplex, options: PipeOptions) {
 		this.#socket = socket;
 		this.#options = options;
+		this.#raw = raw;
 		this.#pinging = setInterval(() => this.#ping(), options.pingMs ?? PING_MS);
 		this.#pinging.unref();
 		socket.on('pong', () => {
@@ -71,6 +74,15 @@ export class Pipe {
 	skip(messages: number): void {
 		if (this.#clogged !== null) this.#dropped += messages;
 		else this.#options.drained(messages);
+	}
+
+	/** What is sent until the release goes out in one write. */
+	hold(): void {
+		this.#raw.cork();
+	}
+
+	release(): void {
+		this.#raw.uncork();
 	}
 
 	close(code: number): void {
