@@ -28,6 +28,7 @@ const files = {
 import { command, node, supervisor, tree } from 'choir';
 export default tree('shop', { view: true, intensity: { restarts: 100, within: '10m' }, children: [
 	node('web', { module: './worker.ts', ready: 'signal', restart: { backoff: 0 }, heartbeat: { every: '1s', timeout: '10s' }, stop: { drain: '60s', terminate: '5s' } }),
+	command('pool', { run: ['sleep', '1000'], instances: 2 }),
 	command('broken', { run: ['sh', '-c', 'exit 78'], ready: 'spawned' }),
 	supervisor('jobs', { strategy: 'rest_for_one', children: [
 		command('sleeper', { run: ['sleep', '1000'] }),
@@ -160,6 +161,20 @@ const tests: Array<[name: string, run: () => Promise<void>]> = [
 		}),
 	],
 	[
+		'instances are scaled to a number',
+		onPage(async (page, tree) => {
+			await row(page, 'pool.2').click();
+			await button(page, 'Scale').click();
+			await page.getByText('How many instances of pool?').waitFor();
+			assert.equal(await page.getByRole('spinbutton').inputValue(), '2');
+			await page.getByRole('spinbutton').fill('3');
+			await page.keyboard.press('Enter');
+			await row(page, 'pool.3').locator('.cell-state', { hasText: 'running' }).waitFor();
+			await page.locator('.toast').waitFor();
+			assert.equal((await tree.child('pool.3')).state, 'running');
+		}),
+	],
+	[
 		'without the token the answer is 403',
 		onPage(async (page, _tree, address) => {
 			for (const place of ['/', '/AAAAAAAAAAAAAAAAAAAAAAAA/', '/AAAAAAAAAAAAAAAAAAAAAAAA/page.js']) {
@@ -281,6 +296,7 @@ const tests: Array<[name: string, run: () => Promise<void>]> = [
 			assert.deepEqual(await paths(), ['jobs/sleeper']);
 			await page.getByLabel('Filter events by kind').selectOption('exits');
 			await page.locator('.event', { hasText: 'process.ready' }).waitFor({ state: 'detached' });
+			await page.locator('.event-name', { hasText: 'process.exited' }).waitFor();
 			assert.deepEqual(await texts(page, '.event-name'), ['process.exited']);
 			await button(page, 'Pause').click();
 			await kill('jobs/sleeper', 2);
@@ -288,6 +304,13 @@ const tests: Array<[name: string, run: () => Promise<void>]> = [
 			assert.equal(await page.locator('.event').count(), 1);
 			await button(page, /^Resume/).click();
 			await page.locator('.event').nth(1).waitFor();
+			// What was before a page was opened is there as well.
+			await page.reload();
+			await page.locator('.event[data-path="jobs/sleeper"]').first().waitFor();
+			await page.getByLabel('Filter events by path').fill('sleep');
+			await page.getByLabel('Filter events by kind').selectOption('exits');
+			await page.locator('.event-name', { hasText: 'process.exited' }).nth(1).waitFor();
+			await page.locator('.event', { hasText: 'process.ready' }).first().waitFor({ state: 'detached' });
 			await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
 			await button(page, 'Copy').click();
 			await page.locator('.toast', { hasText: '2 events copied' }).waitFor();
@@ -350,14 +373,13 @@ export default tree('shop', { view: true, children: [
 			signal(master.pid as number, 'SIGKILL');
 			await page.locator('.between', { hasText: 'another master took over: incarnation 2' }).waitFor();
 			await page.locator('.lost p').waitFor({ state: 'detached' });
-			const { pid } = await tree.child('web');
-			await page
-				.locator('.facts', { hasText: `pid${pid}` })
-				.or(page.locator('.facts', { hasText: `pid ${pid}` }))
-				.waitFor();
+			await tree.running();
+			const { pid, incarnation } = await tree.incarnation('web', 1);
+			await page.locator('.facts', { hasText: String(pid) }).waitFor();
 			signal(pid, 'SIGKILL');
-			await tree.incarnation('web', 2);
-			await page.locator('.event[data-path="web"]', { hasText: 'process.exited' }).waitFor();
+			const next = row(page, 'web').locator('.cell-incarnation', { hasText: `#${incarnation + 1}` });
+			await next.waitFor();
+			await page.locator('.event[data-path="web"]', { hasText: 'process.exited' }).last().waitFor();
 			await leaf(page, 'running.healthy').waitFor();
 		}),
 	],

@@ -12,6 +12,8 @@ import type { ChartName, Row, StepEntry, ToPage } from './wire.ts';
 const GATHER_MS = 25;
 /** Steps in one message. */
 const MAX_STEPS = 500;
+/** Steps from before a page was opened. */
+const STEPS_BEFORE = 200;
 /** Steps that wait to be sent: a hundred thousand actors may start at once. */
 const MAX_WAITING = 20_000;
 /** Children of a dynamic supervisor that have a row. */
@@ -66,6 +68,8 @@ export class Live {
 		this.flush();
 		this.#viewers.add(viewer);
 		this.#sendTree(viewer);
+		const before = this.#shown.recorder.latest(STEPS_BEFORE);
+		if (before.length > 0) viewer.say({ say: 'steps', steps: before.map((entry) => this.#stepOf(entry)) });
 	}
 
 	leave(viewer: Viewer): void {

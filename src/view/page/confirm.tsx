@@ -59,8 +59,7 @@ export function Confirm() {
 			{now !== null && (
 				<form
 					method="dialog"
-					onSubmit={({ currentTarget, submitter }) => {
-						if ((submitter as HTMLButtonElement | null)?.value === 'cancel') return;
+					onSubmit={({ currentTarget }) => {
 						const count = new FormData(currentTarget).get('count');
 						operate(now.what, now.row.path, count === null ? undefined : Number(count));
 					}}
@@ -74,10 +73,10 @@ export function Confirm() {
 						</label>
 					)}
 					<div class="answers">
-						<button type="submit" value="cancel" formNoValidate>
+						<button type="button" onClick={() => dialog.current?.close()}>
 							Cancel
 						</button>
-						<button type="submit" class="primary" value="yes" autofocus={now.what !== 'scale'}>
+						<button type="submit" class="primary" autofocus={now.what !== 'scale'}>
 							{labels[now.what]}
 						</button>
 					</div>

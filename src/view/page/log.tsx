@@ -95,9 +95,7 @@ export function Log() {
 					return <LogRow key={entry.key} entry={entry} tree={tree} />;
 				}}
 			</Windowed>
-			{list.length === 0 && (
-				<p class="empty">Nothing has happened since this page was opened{kind.value === 'all' ? '' : ' that the filter lets through'}.</p>
-			)}
+			{list.length === 0 && <p class="empty">Nothing that the filter lets through.</p>}
 		</section>
 	);
 }
