@@ -51,6 +51,8 @@ function runFile(name) {
 			failed += whole ? 0 : Math.max(1, total - good);
 			const seconds = ((Date.now() - started) / 1000).toFixed(1);
 			console.log(`${whole ? 'ok  ' : 'FAIL'} ${name} ${good}/${total} ${seconds} s${late ? ' (did not end in time)' : ''}`);
+			// What was left out, and where to look.
+			if (whole) for (const line of output.match(/^(?:SKIPPED|screenshots): .*$/gm) ?? []) console.log(`     ${line}`);
 			if (!whole) console.log(output.replace(/^/gm, '     '));
 			resolve();
 		});

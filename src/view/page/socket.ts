@@ -19,18 +19,19 @@ export function say(message: FromPage): boolean {
 	return true;
 }
 
-/** `hear` gets what has come since the last frame; `opened` may say what this page looks at. */
-export function connect(hear: (messages: ToPage[]) => void, opened: () => void): void {
+/** `hear` gets what has come since the last frame, and when the first of it came; `opened` may say what this page looks at. */
+export function connect(hear: (messages: ToPage[], since: number) => void, opened: () => void): void {
 	let waiting: ToPage[] = [];
 	let delayMs = FIRST_MS;
 	let scheduled = false;
+	let since = 0;
 
 	const deliver = () => {
 		if (!scheduled) return;
 		scheduled = false;
 		const messages = waiting;
 		waiting = [];
-		hear(messages);
+		hear(messages, since);
 	};
 	document.addEventListener('visibilitychange', deliver);
 
@@ -47,7 +48,7 @@ export function connect(hear: (messages: ToPage[]) => void, opened: () => void):
 		socket.onmessage = ({ data }) => {
 			if (!scheduled) {
 				scheduled = true;
-				performance.mark('choir.heard');
+				since = performance.now();
 				if (document.hidden) setTimeout(deliver, HIDDEN_MS);
 				else requestAnimationFrame(deliver);
 			}

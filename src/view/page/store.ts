@@ -9,6 +9,8 @@ const MAX_ENTRIES = 5_000;
 const MAX_QUIET = 500;
 const MAX_HISTORY = 1_000;
 const MAX_MOMENTS = 100;
+/** The browser keeps them until they are cleared. */
+const MAX_MEASURES = 1_000;
 const SELECT_MS = 60;
 const TOAST_MS = 7_000;
 
@@ -58,6 +60,7 @@ let newest = { master: 0, seq: 0 };
 let keys = 0;
 let clockOffsetMs = 0;
 let operations = 0;
+let updates = 0;
 /** A moment that the address names, until its history has come. */
 let wanted: { seq: number; time: number } | null = null;
 let outputHeard: (lines: string[], skippedBytes: number) => void = () => {};
@@ -163,7 +166,7 @@ export function dismiss(id: number): void {
 }
 
 /** All that has come since the last frame, in one change of the page. */
-export function hear(messages: readonly ToPage[]): void {
+export function hear(messages: readonly ToPage[], since: number): void {
 	const first = shape.peek() === 0;
 	batch(() => {
 		for (const message of messages) take(message);
@@ -171,7 +174,9 @@ export function hear(messages: readonly ToPage[]): void {
 	// After the frame in which it is drawn.
 	requestAnimationFrame(() =>
 		setTimeout(() => {
-			performance.measure('choir.update', 'choir.heard');
+			updates += 1;
+			if (updates % MAX_MEASURES === 0) performance.clearMeasures('choir.update');
+			performance.measure('choir.update', { start: since });
 			if (first && shape.peek() > 0) performance.mark('choir.painted');
 		}),
 	);
