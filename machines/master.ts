@@ -22,6 +22,7 @@ import {
 	wake,
 	withChild,
 } from './operations.ts';
+import type { Resumed } from './reconcile.ts';
 import { mayRestart, noRestarts } from './restart.ts';
 import { type Exit, type ExitReason, NEVER_MS, type StopMode, type SupervisorSpec } from './spec.ts';
 import { OrderedTrie } from './trie.ts';
@@ -37,6 +38,8 @@ export type MasterEvent =
 	| ({ type: 'child.died' } & Death)
 	| ({ type: 'notice.taken' } & Death)
 	| { type: 'restart.due'; operation: number }
+	/** All that an earlier master left is in its place again. */
+	| { type: 'resumed' }
 	| { type: 'effect.failed'; effect: string; message: string; at: number };
 
 /** What a master asks of the world. */
@@ -71,6 +74,8 @@ export interface MasterInput {
 	spec: SupervisorSpec;
 	/** Incarnations that earlier masters of this tree have used up, by child id: they only grow. */
 	incarnations?: ReadonlyMap<string, number>;
+	/** What it goes on with: an earlier master was in the middle of it. */
+	resumed?: Resumed;
 }
 
 export interface MasterContext extends Supervision {
@@ -79,6 +84,8 @@ export interface MasterContext extends Supervision {
 	shutdownMs: number | null;
 	end: SupervisorEnd | null;
 	mode: StopMode;
+	/** What an earlier master left waiting, until it waits here. null: there was none. */
+	waits: Resumed['waits'] | null;
 }
 
 type MasterAction = { [K in keyof MasterEffects]: { type: K; params: MasterEffects[K] } }[keyof MasterEffects];
@@ -171,6 +178,9 @@ export const masterMachine = setup({
 		isUnknown: ({ context, event }) => event.type === 'restart' && !context.children.has(event.id),
 		isBusy: ({ context }) => context.operations.length > 0,
 		isIdle: ({ context }) => context.operations.length === 0,
+		isResumed: ({ context }) => context.waits !== null,
+		/** An earlier master had begun to stop it. */
+		isEnding: ({ context }) => context.end !== null,
 		firstStartIsOver: ({ context }) => !context.operations.some(({ kind }) => kind === 'start'),
 		isHarder: ({ context, event }) => event.type === 'stop' && hardness.indexOf(event.mode) > hardness.indexOf(context.mode),
 	},
@@ -180,9 +190,9 @@ export const masterMachine = setup({
 })
 	.extend({
 		actions: {
-			planStart: assign(
-				({ context }) =>
-					plan(context, {
+			planStart: enqueueing(({ context, enqueue }) => {
+				if (context.waits === null) {
+					const { state } = plan(context, {
 						kind: 'start',
 						strategy: 'one_for_all',
 						scope: [...context.children.keys()],
@@ -190,8 +200,12 @@ export const masterMachine = setup({
 						mode: 'drain',
 						about: null,
 						request: null,
-					}).state,
-			),
+					});
+					return enqueue.assign(state);
+				}
+				for (const [operation, delayMs] of context.waits) carryOut({ do: 'schedule', operation, delayMs }, enqueue);
+				enqueue.assign({ waits: null });
+			}),
 			recordReady: assign(({ context, event }) =>
 				event.type === 'child.ready' && context.children.get(event.id)?.phase === 'starting'
 					? withChild(context, event.id, { phase: 'running', readyAt: event.at })
@@ -370,16 +384,21 @@ export const masterMachine = setup({
 			start: input.spec.start,
 			intensity: input.spec.intensity,
 			children: OrderedTrie.of(
-				input.spec.children.map(({ id, restart }) => [id, { ...unborn, id, rule: restart, incarnation: input.incarnations?.get(id) ?? 0 }]),
+				input.resumed?.children ??
+					input.spec.children.map(({ id, restart }) => [
+						id,
+						{ ...unborn, id, rule: restart, incarnation: input.incarnations?.get(id) ?? 0 },
+					]),
 			),
-			log: noRestarts,
-			operations: [],
-			nextOperation: 1,
+			log: input.resumed?.log ?? noRestarts,
+			operations: input.resumed?.operations ?? [],
+			nextOperation: input.resumed?.nextOperation ?? 1,
 			autoShutdown: input.spec.autoShutdown,
-			mail: [],
+			mail: input.resumed?.mail ?? [],
 			shutdownMs: input.spec.shutdownMs,
-			end: null,
-			mode: 'drain',
+			end: input.resumed?.end ?? null,
+			mode: input.resumed?.mode ?? 'drain',
+			waits: input.resumed?.waits ?? null,
 		}),
 		output: ({ context }) => context.end as SupervisorEnd,
 		on: {
@@ -460,9 +479,25 @@ export const masterMachine = setup({
 		initial: 'starting',
 		states: {
 			starting: {
-				description: 'Children in order, each ready before the next, or side by side. A failure is not retried.',
-				entry: ['planStart', 'proceed'],
-				always: { guard: 'firstStartIsOver', target: 'running' },
+				description: 'A failure is not retried.',
+				initial: 'assigned',
+				states: {
+					assigned: {
+						always: [{ guard: 'isResumed', target: 'resuming' }, { target: 'launching' }],
+					},
+					resuming: {
+						description: 'Another master was in the middle of it: what that one left is gathered first.',
+						on: { resumed: 'launching' },
+					},
+					launching: {
+						description: 'Children in order, each ready before the next, or side by side. What another master left goes on.',
+						entry: ['planStart', 'proceed'],
+						always: [
+							{ guard: 'isEnding', target: '#master.draining' },
+							{ guard: 'firstStartIsOver', target: '#master.running' },
+						],
+					},
+				},
 			},
 			running: {
 				tags: 'ready',

@@ -437,4 +437,4 @@ function advance(before: Supervision, given: Operation, asks: Ask[]): { state: S
 }
 
 /** Where an operation is in its range, as it begins. */
-const fresh = { left: 0, allAsked: false, tried: 0, settled: 0 };
+export const fresh = { left: 0, allAsked: false, tried: 0, settled: 0 };

@@ -41,6 +41,10 @@ export interface RestartLog {
 
 export const noRestarts: RestartLog = { stamps: [], from: 0, to: 0 };
 
+/** A log of these times, oldest first; and the times of a log. */
+export const restartLog = (stamps: readonly number[]): RestartLog => ({ stamps: [...stamps], from: 0, to: stamps.length });
+export const stampsOf = ({ stamps, from, to }: RestartLog): number[] => stamps.slice(from, to);
+
 /** Where the restarts begin that still count at `now`. Both ends count, as in OTP. */
 function firstWithin({ stamps, from, to }: RestartLog, now: number, { withinMs }: Intensity): number {
 	let first = from;

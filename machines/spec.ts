@@ -230,7 +230,7 @@ export interface TreeDeclaration<Id extends string = string, Children extends re
 	master?: { heartbeat?: HeartbeatDeclaration; intensity?: IntensityDeclaration; backoff?: BackoffDeclaration };
 	/**
 	 * The live page: on or off, a port of the loopback address, an address, or more. Without it, `choir run` has the page and
-	 * `choir start` has it once `choir view` asks. Default: any free port of `127.0.0.1`.
+	 * `choir start` has it once `choir view` asks. Default: any free port of `127.0.0.1`. A tree that runs as a library has none.
 	 */
 	view?: boolean | number | string | ViewDeclaration;
 }

@@ -71,6 +71,11 @@ export class Trie<V> {
 		return new Trie((remove(this.#root, 0, hashOf(key), key) as Node<V> | null) ?? empty, this.size - 1);
 	}
 
+	/** The keys whose values are not the same ones in `before`, among them those that only one of both has. What both share is not looked at. */
+	differing(before: Trie<V>): string[] {
+		return differing(this.#root, before.#root, 0);
+	}
+
 	*[Symbol.iterator](): IterableIterator<[string, V]> {
 		const left: Array<Node<V> | Leaf<V>> = [this.#root];
 		for (let slot = left.pop(); slot !== undefined; slot = left.pop()) {
@@ -114,6 +119,11 @@ export class OrderedTrie<V> {
 		return this.#order;
 	}
 
+	/** As that of a trie without order. */
+	differing(before: OrderedTrie<V>): string[] {
+		return this.#values.differing(before.#values);
+	}
+
 	values(): V[] {
 		return this.#order.map((key) => this.#values.get(key) as V);
 	}
@@ -140,6 +150,33 @@ function insert<V>(node: Node<V>, shift: number, leaf: Leaf<V>): Node<V> {
 	const slots = node.slots.slice();
 	slots[place] = isLeaf(slot) ? pair(slot, leaf, shift + BITS) : insert(slot, shift + BITS, leaf);
 	return { bitmap: node.bitmap, slots };
+}
+
+function differing<V>(now: Node<V> | Leaf<V> | null, before: Node<V> | Leaf<V> | null, shift: number): string[] {
+	if (now === before) return [];
+	if (now !== null && before !== null && !isLeaf(now) && !isLeaf(before)) {
+		const keys: string[] = [];
+		for (let bits = now.bitmap | before.bitmap; bits !== 0; bits &= bits - 1) {
+			const bit = bits & -bits;
+			keys.push(...differing(slotAt(now, bit), slotAt(before, bit), shift + BITS));
+		}
+		return keys;
+	}
+	const [all, old] = [new Map(leavesOf(now)), new Map(leavesOf(before))];
+	for (const [key, value] of old) {
+		if (all.get(key) === value) all.delete(key);
+		else all.set(key, value);
+	}
+	return [...all.keys()];
+}
+
+const slotAt = <V>({ bitmap, slots }: Node<V>, bit: number) =>
+	(bitmap & bit) === 0 ? null : (slots[placeOf(bitmap, bit)] as Node<V> | Leaf<V>);
+
+function leavesOf<V>(slot: Node<V> | Leaf<V> | null): Array<[string, V]> {
+	if (slot === null) return [];
+	if (!isLeaf(slot)) return slot.slots.flatMap(leavesOf);
+	return [[slot.key, slot.value], ...leavesOf(slot.next)];
 }
 
 /** What stands where there was one leaf and comes another. */

@@ -8,6 +8,8 @@ export type WorkerEvent =
 	| { type: 'process.spawned'; pid: number; startTicks: number }
 	| { type: 'process.failed'; message: string; at: number }
 	| { type: 'process.ready' }
+	/** Everything around it is in its place again: it goes on where it was. */
+	| { type: 'adopted' }
 	| {
 			type: 'process.exited';
 			code: number | null;
@@ -50,8 +52,8 @@ export interface WorkerInput {
 	readyTimeoutMs: number;
 	stop: StopSpec;
 	okCodes: number[];
-	/** Already runs: started by a master that is gone. */
-	adopted: { pid: number; startTicks: number } | null;
+	/** Already runs: started by a master that is gone, and had become ready, and been asked to go, or not. */
+	adopted: { pid: number; startTicks: number; ready: boolean; asked: boolean } | null;
 }
 
 export interface WorkerContext extends WorkerInput {
@@ -110,6 +112,7 @@ export const workerMachine = setup({
 	},
 	guards: {
 		isAdopted: ({ context }) => context.adopted !== null,
+		wasReady: ({ context }) => context.adopted?.ready === true,
 		isKill: ({ event }) => event.type === 'drain' && event.mode === 'kill',
 		isFast: ({ event }) => event.type === 'drain' && event.mode === 'fast',
 		hasNoDrain: ({ context }) => context.stop.drainMs === 0,
@@ -185,8 +188,8 @@ export const workerMachine = setup({
 			adopted: input.adopted,
 			pid: input.adopted?.pid ?? null,
 			startTicks: input.adopted?.startTicks ?? null,
-			doom: null,
-			wasReady: false,
+			doom: input.adopted?.asked ? 'shutdown' : null,
+			wasReady: input.adopted?.ready ?? false,
 			failedProbes: 0,
 			kills: 0,
 			detail: null,
@@ -232,6 +235,7 @@ export const workerMachine = setup({
 					adopting: {
 						description: 'Already runs; another master started it.',
 						on: {
+							adopted: [{ guard: 'wasReady', target: '#worker.running' }, { target: 'warming' }],
 							drain: [
 								{ guard: 'isKill', target: '#worker.draining.killing', actions: 'markKilled' },
 								{ guard: 'isFast', target: '#worker.draining.terminating', actions: 'markAsked' },

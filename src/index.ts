@@ -23,6 +23,7 @@ export type {
 	SupervisorDeclaration,
 	ThreadDeclaration,
 	TreeDeclaration,
+	ViewDeclaration,
 	WhenExhausted,
 	WorkDeclaration,
 } from '../machines/spec.ts';

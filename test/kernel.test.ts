@@ -136,7 +136,7 @@ test('after a pause it says so before anything that only seems overdue fires', (
 		readyTimeoutMs: 10_000,
 		stop: { drainMs: 0, terminateMs: 1_000 },
 		okCodes: [0],
-		adopted: { pid: 2, startTicks: 2 },
+		adopted: { pid: 2, startTicks: 2, ready: false, asked: false },
 	};
 	const none = new Proxy({}, { get: () => () => {} }) as Record<string, () => void>;
 	kernel.start('w', workerMachine, input, none);

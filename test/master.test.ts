@@ -1,7 +1,9 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type MasterContext, type MasterInput, masterMachine } from '../machines/master.ts';
-import { MAX_MAIL } from '../machines/operations.ts';
+import { type MasterContext, type MasterEvent, type MasterInput, masterMachine } from '../machines/master.ts';
+import { type Child, MAX_MAIL, unborn } from '../machines/operations.ts';
+import type { Resumed } from '../machines/reconcile.ts';
+import { noRestarts } from '../machines/restart.ts';
 import type { ExitReason, RestartType } from '../machines/spec.ts';
 import { type Row, Table } from '../src/testing/table.ts';
 import { child, rule, supervisor } from './support/world.ts';
@@ -43,9 +45,28 @@ const significant = {
 	spec: { ...spec(['a'], ['b', { type: 'transient', significant: true }]), autoShutdown: 'any_significant' as const },
 };
 
+const goOn: MasterEvent = { type: 'resumed' };
+const asked = { why: 'asked' as const, reason: 'shutdown' as const, message: 'asked to stop' };
+/** What another master left of `a` and `b`, both running as their second incarnation. */
+function left(change: Partial<Resumed> = {}): Partial<MasterInput> {
+	const child = (id: string): [string, Child] => [
+		id,
+		{
+			...unborn,
+			id,
+			rule: spec(['a'], ['b']).children.find((each) => each.id === id)!.restart,
+			incarnation: 2,
+			phase: 'running',
+			readyAt: 0,
+		},
+	];
+	const nothing = { log: noRestarts, operations: [], nextOperation: 9, waits: [], mail: [], end: null, mode: 'drain' as const };
+	return { resumed: { children: [child('a'), child('b')], ...nothing, ...change } };
+}
+
 const rows: Array<Row<MasterInput>> = [
-	['starts the first child first', [], 'starting', ['launchChild']],
-	['starts the next when the first is ready', [ready('a')], 'starting', ['launchChild']],
+	['starts the first child first', [], 'starting.launching', ['launchChild']],
+	['starts the next when the first is ready', [ready('a')], 'starting.launching', ['launchChild']],
 	['runs when all are ready', up, 'running.steady', ['reportReady']],
 	['runs at once without children', [], 'running.steady', ['reportReady'], { spec: spec() }],
 	['does not retry a first start', [died('a', 'startFailed')], 'dead', ['reportDeath']],
@@ -64,7 +85,7 @@ const rows: Array<Row<MasterInput>> = [
 	],
 	['ignores the death of an earlier incarnation', [...up, died('b', 'crash', 7)], 'running.steady', []],
 	['ignores the readiness of an earlier incarnation', [...up, ready('b', 7)], 'running.steady', []],
-	['puts off a death in the middle of a start', [ready('a'), died('a')], 'starting', []],
+	['puts off a death in the middle of a start', [ready('a'), died('a')], 'starting.launching', []],
 	[
 		'judges it when the start is complete',
 		[ready('a'), died('a'), ready('b')],
@@ -129,7 +150,7 @@ const rows: Array<Row<MasterInput>> = [
 	],
 	['kills at once if that is declared', [...up, stop, fast], 'draining', [], { spec: { ...spec(['a'], ['b']), shutdownMs: 0 } }],
 	['answers who looks', [...up, ask('look')], 'running.steady', ['answer']],
-	['lets whoever looks wait until a start is complete', [ready('a'), ask('look')], 'starting', []],
+	['lets whoever looks wait until a start is complete', [ready('a'), ask('look')], 'starting.launching', []],
 	['… and answers then', [ready('a'), ask('look'), ready('b')], 'running.steady', ['reportReady', 'answer']],
 	['adds a child by request', [...up, add('c')], 'running.restarting', ['addChild', 'launchChild']],
 	['answers when it is up', [...up, add('c'), ready('c')], 'running.steady', ['answer']],
@@ -145,9 +166,21 @@ const rows: Array<Row<MasterInput>> = [
 	['terminates a child by request', [...up, ask('terminateChild', 'b')], 'running.restarting', ['drainChild']],
 	['answers when it is dead', [...up, ask('terminateChild', 'b'), died('b', 'shutdown')], 'running.steady', ['answer']],
 	['does not delete what runs', [...up, ask('deleteChild', 'b')], 'running.steady', ['answer']],
-	['refuses requests when too many wait', [...Array.from({ length: MAX_MAIL + 1 }, () => ask('look'))], 'starting', ['answer']],
+	['refuses requests when too many wait', [...Array.from({ length: MAX_MAIL + 1 }, () => ask('look'))], 'starting.launching', ['answer']],
 	['ends when a significant child has ended', [...up, died('b', 'normal', 1, 0)], 'draining', ['reportEnd', 'drainChild'], significant],
 	['ignores what is stale while it stops', [...up, stop, died('b', 'crash', 7)], 'draining', []],
+	['gathers first what another master left', [], 'starting.resuming', [], left()],
+	['goes on when all of it is there', [goOn], 'running.steady', ['reportReady'], left()],
+	['hears of a death before that', [died('a', 'crash', 2)], 'starting.resuming', ['reportRestart', 'launchChild'], left()],
+	[
+		'waits on for what was waiting',
+		[goOn, died('b', 'crash', 2)],
+		'running.restarting',
+		['reportRestart', 'launchChild'],
+		left({ waits: [[7, 50]] }),
+	],
+	['goes on with a stop that was begun', [goOn], 'draining', ['drainChild'], left({ end: asked })],
+	['stops at once if that is asked meanwhile', [stop], 'draining', ['drainChild'], left()],
 ];
 
 const table = new Table(masterMachine, input);

@@ -93,7 +93,7 @@ test('`choir run` says the address; a worker that is killed is seen on its way w
 		signal(run.pid, 'SIGTERM');
 		assert.equal((await tree.ended(run)).code, 0);
 		assert.ok(performance.now() - from < 5_000, 'a page that is open holds up no stop');
-		await page.closed;
+		assert.equal(await page.closed, 1001);
 		assert.equal(fs.existsSync(path.join(tree.dir, 'view.json')), false);
 		for (const frame of page.frames) assert.doesNotMatch(frame, /[\x00-\x08\x0b-\x1f\x7f-\x9f]/);
 	}));

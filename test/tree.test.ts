@@ -233,25 +233,91 @@ test('a pause of the supervisor costs no healthy worker its life', () => {
 	assert.is(world.lastExit('a')?.reason, 'hung');
 });
 
-test('what an earlier master left is stopped before anything starts', () => {
-	const world = worldOf(supervisor('', [child('a')]), { behaviours: { a: { terminate: 'ignored', kill: 100 } } });
-	world.advance(100);
-	world.forget();
-	world.killMaster();
-	world.advance(2_000);
-	assert.snapshot(
-		world.trace(),
-		golden(`
+const three = () => ['a', 'b', 'c'].map((id) => child(id, { strategy: 'rest_for_one' }));
+const adoptions: Array<[promise: string, act: (world: World) => unknown, lines: string]> = [
+	[
+		'what lives is adopted',
+		(world) => world.killMaster(),
+		`
 			100  test ! the master is killed
-			150  a ~ (pid 100) was started by an earlier master and is stopped first
-			150  a < terminate
-			1150  a < kill
-			1250  a = dead (killed)
-			1250  a < launch #2
-			1260  a = running
-			1260  test = running`),
-	);
-});
+			150  a ~ lives as pid 100; its earlier master is gone
+			150  b ~ lives as pid 101; its earlier master is gone
+			150  c ~ lives as pid 102; its earlier master is gone
+			150  test = running
+			150  a = running
+			150  b = running
+			150  c = running`,
+	],
+	[
+		'what has died meanwhile is restarted, with those it takes down',
+		(world) => world.killMaster().crash('b'),
+		`
+			100  test ! the master is killed
+			100  b ! crashes with code 1
+			150  a ~ lives as pid 100; its earlier master is gone
+			150  b ~ has died meanwhile; its earlier master is gone
+			150  c ~ lives as pid 102; its earlier master is gone
+			150  test = running
+			150  a = running
+			150  b = dead (crash)
+			150  b ~ restarts with c
+			150  c < terminate
+			155  c = dead (shutdown)
+			155  b < launch #2
+			165  b = running
+			165  c < launch #2
+			175  c = running`,
+	],
+	[
+		'a restart of several that was begun is completed',
+		(world) => world.crash('b').killMaster(),
+		`
+			100  b ! crashes with code 1
+			100  b = dead (crash)
+			100  b ~ restarts with c
+			100  c < terminate
+			100  test ! the master is killed
+			150  a ~ lives as pid 100; its earlier master is gone
+			150  c ~ has died meanwhile; its earlier master is gone
+			150  test = running
+			150  a = running
+			150  c = dead (shutdown)
+			150  b < launch #2
+			160  b = running
+			160  c < launch #2
+			170  c = running`,
+	],
+	[
+		'a stop that was begun is completed, and starts nothing',
+		(world) => world.stop().killMaster(),
+		`
+			100  test ! stop
+			100  test = draining
+			100  c < terminate
+			100  test ! the master is killed
+			150  a ~ lives as pid 100; its earlier master is gone
+			150  b ~ lives as pid 101; its earlier master is gone
+			150  c ~ has died meanwhile; its earlier master is gone
+			150  test = draining
+			150  a = running
+			150  b = running
+			150  c = dead (shutdown)
+			150  b < terminate
+			155  b = dead (shutdown)
+			155  a < terminate
+			160  a = dead (shutdown)
+			160  test = dead (asked)`,
+	],
+];
+for (const [promise, act, lines] of adoptions)
+	test(`after the death of a master: ${promise}`, () => {
+		const world = worldOf(supervisor('', three()));
+		world.advance(100);
+		world.forget();
+		act(world);
+		world.advance(2_000);
+		assert.snapshot(world.trace(), golden(lines));
+	});
 
 test('every signal means something for every role, and a terminal’s WINCH nothing', () => {
 	for (const role of ['angel', 'master', 'worker'] satisfies Role[])

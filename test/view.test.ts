@@ -8,6 +8,7 @@ import { createWebSocketReceiver, type StatelyInspectionEvent } from '@statelyai
 import { test } from 'uvu';
 import type { DynamicSpec, defaults, WorkSpec } from '../machines/spec.ts';
 import { Trie } from '../machines/trie.ts';
+import { terminalLines } from '../src/cli/lines.ts';
 import { ensureDir, logFile, logsDir } from '../src/home.ts';
 import { command, tree as declare } from '../src/index.ts';
 import type { Step } from '../src/kernel/kernel.ts';
@@ -77,6 +78,30 @@ test('of heartbeats in a row the last is kept, so that they do not push out what
 		],
 	);
 	assert.equal(recorder.size, 5);
+});
+
+test('a step that was told is never changed by a later one', () => {
+	const recorder = new Recorder({ perChild: 4, inAll: 100 }, () => 0);
+	const told: number[] = [];
+	const entries: Array<{ seq: number }> = [];
+	recorder.listener = (entry) => {
+		told.push(entry.seq);
+		entries.push(entry);
+	};
+	for (let n = 0; n < 5; n++) recorder.record(step('worker:a#1', 'heartbeat', { from: 'x', to: 'x' }));
+	assert.deepEqual(
+		[told, entries.map(({ seq }) => seq)],
+		[
+			[1, 2, 3, 4, 5],
+			[1, 2, 3, 4, 5],
+		],
+	);
+	assert.deepEqual([recorder.size, recorder.of('a').entries.length], [1, 1]);
+	recorder.record(step('worker:a#2', 'xstate.init'));
+	assert.deepEqual(
+		recorder.of('a').entries.map(({ incarnation }) => incarnation),
+		[1, 2],
+	);
 });
 
 test('a context is shown as JSON, whatever is in it, and says where it was cut', () => {
@@ -212,6 +237,13 @@ test('the page is served with its headers, nothing else is, and nothing without 
 		assert.equal(headers['x-content-type-options'], 'nosniff');
 		assert.equal(headers['x-frame-options'], 'DENY');
 		assert.equal(headers['cache-control'], 'no-store');
+		for (const name of ['angel', 'master', 'dynamic', 'worker']) {
+			const chart = await ask(`${address}charts/${name}.svg`);
+			assert.deepEqual([chart.status, chart.headers['content-type']], [200, 'image/svg+xml; charset=utf-8'], name);
+			assert.match(chart.text, /^<svg /);
+		}
+		const head = await ask(`${address}charts/worker.svg`, { method: 'HEAD' });
+		assert.ok(head.status === 200 && head.text === '' && Number(head.headers['content-length']) > 1_000);
 		for (const [what, expected] of [
 			['nothing', 404],
 			['../../package.json', 404],
@@ -709,6 +741,14 @@ test('a page that does not answer is ended, and so is one that does not read for
 		},
 		{ limits: { pingMs: 200, cloggedMs: 300 } },
 	));
+
+test('on a terminal the address is a line of choir', () => {
+	const { event } = terminalLines({ colour: false });
+	assert.equal(
+		event({ event: 'view.open', message: 'the live page: http://127.0.0.1:1/x/' }),
+		'choir ─ the live page: http://127.0.0.1:1/x/\n',
+	);
+});
 
 test('the master starts without a server of pages: it is loaded when somebody comes', () => {
 	const main = fs.readFileSync(new URL('../dist/src/master/main.js', import.meta.url), 'utf8');

@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type WorkerInput, workerMachine } from '../machines/worker.ts';
+import { type WorkerEvent, type WorkerInput, workerMachine } from '../machines/worker.ts';
 import { type Row, Table } from '../src/testing/table.ts';
 
 const spawned = { type: 'process.spawned', pid: 7, startTicks: 70 };
@@ -30,7 +30,9 @@ const input: WorkerInput = {
 	okCodes: [0],
 	adopted: null,
 };
-const adopted = { adopted: { pid: 9, startTicks: 90 } };
+const adopted = { adopted: { pid: 9, startTicks: 90, ready: false, asked: false } };
+const wasReady = { adopted: { pid: 9, startTicks: 90, ready: true, asked: false } };
+const adoptedNow: WorkerEvent = { type: 'adopted' };
 const noDrain = { stop: { drainMs: 0, terminateMs: 1_000 } };
 const inner = { stop: { drainMs: 5_000, terminateMs: 0 } };
 const atOnce = { stop: { drainMs: 0, terminateMs: 0 } };
@@ -49,6 +51,8 @@ const rows: Array<Row<WorkerInput>> = [
 	['is only terminated while it starts', [spawned, drain], 'draining.terminating', ['terminate']],
 	['is killed at once while it starts, if that is asked', [spawned, kill], 'draining.killing', ['kill']],
 	['does not launch what already runs', [], 'starting.adopting', undefined, adopted],
+	['goes on as running when it was ready', [adoptedNow], 'running.healthy', ['reportReady', 'watchLiveness'], wasReady],
+	['goes on warming when it was not', [adoptedNow], 'starting.warming', ['watchReadiness'], adopted],
 	['is asked to drain when adopted', [drain], 'draining.asked', ['askToDrain'], adopted],
 	['is terminated when adopted and no drain is declared', [drain], 'draining.terminating', ['terminate'], { ...adopted, ...noDrain }],
 	['is terminated fast when adopted', [fast], 'draining.terminating', ['terminate'], adopted],

@@ -2,7 +2,7 @@
 import type net from 'node:net';
 import type { ListenSpec, StopMode, StopSpec } from '../../machines/spec.ts';
 import { LineSplitter } from '../control/lines.ts';
-import type { Leftover } from '../master/tree.ts';
+import type { Leftover } from '../master/host.ts';
 
 /** What is to run, all of it: the angel knows no specs. */
 export interface SpawnOrder {
@@ -15,8 +15,9 @@ export interface SpawnOrder {
 	env: Record<string, string>;
 	/** Sockets to hand down, from descriptor 3 on, in this order. */
 	listen: ListenSpec[];
-	/** For a later master that has to stop it without a spec. */
+	/** For a later master that has to stop it without a spec, or waits for its first line. */
 	stop: StopSpec;
+	logFrom: number;
 }
 
 /** Whether there is to be a live page where the spec does not say; `never`: not even where it does. */
@@ -28,6 +29,8 @@ export type ToAngel =
 	| { do: 'running' }
 	| { do: 'ended'; exitCode: number; lines: string[] }
 	| { do: 'spawn'; order: SpawnOrder }
+	/** Its end is known, and written down. */
+	| { do: 'heard'; workerId: string }
 	| { do: 'signal'; workerId: string; signal: 'SIGTERM' | 'SIGKILL' };
 
 export type ToMaster =

@@ -226,10 +226,15 @@ class Angel {
 		const bind = async () => {
 			writePidFile(dir, this.#identity as AngelPid);
 			this.#sockets = new Sockets();
-			this.#processes = new Processes(dir, this.#sockets, (fact) => {
-				const { workerId, what, ...rest } = fact;
-				this.#master?.link.send({ do: what, workerId, ...rest } as ToMaster);
-			});
+			this.#processes = new Processes(
+				dir,
+				this.#sockets,
+				() => this.#kernel.clock.now(),
+				(fact) => {
+					const { workerId, what, ...rest } = fact;
+					this.#master?.link.send({ do: what, workerId, ...rest } as ToMaster);
+				},
+			);
 			const control = await bindPath(socketPath(dir, 'control.sock'));
 			fs.chmodSync(socketPath(dir, 'control.sock'), 0o600);
 			this.#controlFd = control.fd;
@@ -328,12 +333,16 @@ class Angel {
 			this.#news('error', 'master.failed', `the master could not be started: ${error.message}`);
 			if (pid === undefined) gone(null, null);
 		});
+	}
+
+	/** Asked for by the first word of a master: what its predecessor had asked for last has been done by then. */
+	#sayInventory(): void {
 		const processes = this.#processes as Processes;
-		link.send({
+		this.#master?.link.send({
 			do: 'inventory',
 			leftovers: processes.leftovers,
 			incarnations: processes.incarnations,
-			masterIncarnation: incarnation,
+			masterIncarnation: this.#masterIncarnation,
 			view: this.#options.view ?? (this.#options.foreground ? 'on' : 'off'),
 		});
 	}
@@ -341,6 +350,7 @@ class Angel {
 	#hear(message: ToAngel): void {
 		switch (message.do) {
 			case 'hello':
+				this.#sayInventory();
 				return this.#send({ type: 'master.hello' });
 			case 'beat':
 				return this.#send({ type: 'master.beat' });
@@ -350,6 +360,8 @@ class Angel {
 				return this.#send({ type: 'master.ended', exitCode: message.exitCode, lines: message.lines });
 			case 'spawn':
 				return this.#processes?.spawn(message.order);
+			case 'heard':
+				return this.#processes?.heard(message.workerId);
 			case 'signal':
 				return this.#processes?.signal(message.workerId, message.signal);
 		}

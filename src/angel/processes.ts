@@ -9,7 +9,7 @@ import path from 'node:path';
 import { ensureDir, logFile, logsDir } from '../home.ts';
 import { bootId, findMarked, isAlive, killGroup, killOne, startTicks } from '../hosts/proc.ts';
 import { Strays } from '../hosts/strays.ts';
-import type { Leftover } from '../master/tree.ts';
+import type { Leftover } from '../master/host.ts';
 import type { SpawnOrder } from './link.ts';
 import type { Sockets } from './sockets.ts';
 
@@ -32,28 +32,37 @@ interface Held {
 export class Processes {
 	readonly #dir: string;
 	readonly #sockets: Sockets;
+	readonly #now: () => number;
 	readonly #tell: (fact: ProcessFact) => void;
 	readonly #held = new Map<string, Held>();
+	/** Of those that have ended, what no master has taken note of. */
+	readonly #ended = new Map<string, { held: Held; ended: Leftover['ended'] }>();
 	readonly #incarnations = new Map<string, number>();
 	readonly #inventory: Inventory;
 	/** Daemons that left the group of their worker. */
 	readonly #strays = new Strays();
 	#closed = false;
 
-	constructor(dir: string, sockets: Sockets, tell: (fact: ProcessFact) => void) {
+	constructor(dir: string, sockets: Sockets, now: () => number, tell: (fact: ProcessFact) => void) {
 		this.#dir = dir;
+		this.#now = now;
 		this.#sockets = sockets;
 		this.#tell = tell;
 		ensureDir(logsDir(dir));
 		this.#inventory = new Inventory(dir, () => [...this.#held].map(([workerId, { identity }]) => [workerId, identity]));
 	}
 
-	/** What runs, for a master that comes after the one that asked for it. */
+	/** What runs, and what has ended without a master that took note of it: for the next one. */
 	get leftovers(): Leftover[] {
-		return [...this.#held.values()].map(({ order, identity }) => {
-			const { workerId, path: childPath, incarnation, stop } = order;
-			return { workerId, path: childPath, incarnation, stop, ...identity };
-		});
+		return [
+			...[...this.#held.values()].map((held) => leftover(held, null)),
+			...[...this.#ended.values()].map(({ held, ended }) => leftover(held, ended)),
+		];
+	}
+
+	/** The master knows how this one ended. */
+	heard(workerId: string): void {
+		this.#ended.delete(workerId);
 	}
 
 	get incarnations(): Array<[string, number]> {
@@ -90,13 +99,15 @@ export class Processes {
 		}
 		// A child that is not reaped keeps its pid and its entry in /proc, so this cannot be somebody else's.
 		const identity = { pid, startTicks: startTicks(pid) ?? 0 };
-		this.#held.set(workerId, { order, identity, child });
+		const held = { order, identity, child };
+		this.#held.set(workerId, held);
 		this.#inventory.add(workerId, identity);
 		child.on('error', () => {});
 		child.once('exit', (code, signal) => {
 			// The group is ours as long as one of it lives; a grandchild does not survive its worker.
 			killGroup(pid, 'SIGKILL');
 			this.#held.delete(workerId);
+			this.#ended.set(workerId, { held, ended: { code, signal, at: this.#now() } });
 			this.#tell({ workerId, what: 'exited', code, signal });
 			// Behind the news: whoever reads of the dead in the inventory sees that they are dead.
 			setImmediate(() => {
@@ -138,6 +149,11 @@ export class Processes {
 	close(): void {
 		this.#inventory.close();
 	}
+}
+
+function leftover({ order, identity }: Held, ended: Leftover['ended']): Leftover {
+	const { workerId, path: childPath, incarnation, stop, env, logFrom } = order;
+	return { workerId, path: childPath, incarnation, stop, token: env.CHOIR_TOKEN ?? null, logFrom, ended, ...identity };
 }
 
 function explain({ file, cwd }: SpawnOrder, { code, message }: NodeJS.ErrnoException): string {

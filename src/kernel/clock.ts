@@ -13,12 +13,15 @@ export interface Clock {
 /** An alarm that comes later than this was not merely delayed: the process was paused or blocked. */
 export const PAUSED_MS = 500;
 
-/** Node's clock. Its timers do not keep the process alive by themselves unless `keepAlive`. */
+/** When this process began, in ms since boot: so times are the same ones in all processes of a machine, and in a next master. */
+const STARTED_MS = Number(process.hrtime.bigint() / 1_000n) / 1_000 - performance.now();
+
+/** Node's clock, in ms since boot. */
 export class RealClock implements Clock {
 	#timeout: NodeJS.Timeout | null = null;
 
 	now(): number {
-		return performance.now();
+		return performance.now() + STARTED_MS;
 	}
 
 	setAlarm(at: number, ring: (lateMs: number) => void): void {

@@ -40,6 +40,8 @@ export interface KernelOptions {
 	clock: Clock;
 	/** Told of every step. */
 	watch?: ((step: Step) => void) | undefined;
+	/** Told of every step before anything is carried out that it asked for. */
+	intend?: ((id: string, asked: readonly Asked[]) => void) | undefined;
 	/** Told of every machine whose state has another name now. */
 	changed?: (id: string, at: number) => void;
 	/** XState's own inspection protocol, for the ecosystem's inspectors. */
@@ -267,6 +269,7 @@ export class Kernel {
 		}
 		const to = stepped.moment.state.name;
 		if (from !== to || birth !== null) this.#options.changed?.(id, this.clock.now());
+		this.#options.intend?.(id, asked);
 		this.#tell(id, event, before, stepped.moment, stepped, asked);
 		for (const action of asked) this.#carryOut(id, stepped, action);
 		if (stepped.moment.status !== 'active') this.#cancelTimers(stepped);

@@ -6,7 +6,7 @@ export class LaterHost implements Host {
 	readonly #tell: Tell;
 	readonly #now: () => number;
 	#host: Host | null = null;
-	#waiting: Array<{ what: Exclude<keyof Host, 'discard'>; run: Run }> = [];
+	#waiting: Array<{ what: Exclude<keyof Host, 'discard' | 'adopt'>; run: Run }> = [];
 	#opening = false;
 
 	constructor(open: () => Promise<Host>, tell: Tell, now: () => number) {
@@ -43,7 +43,7 @@ export class LaterHost implements Host {
 		this.#ask('forget', run);
 	}
 
-	#ask(what: Exclude<keyof Host, 'discard'>, run: Run): void {
+	#ask(what: Exclude<keyof Host, 'discard' | 'adopt'>, run: Run): void {
 		if (this.#host !== null) return this.#host[what](run);
 		this.#waiting.push({ what, run });
 		if (this.#opening) return;

@@ -74,7 +74,7 @@ export class LocalProcesses {
 	private constructor(dir: string, lock: net.Server, { base, tell, now, note }: LocalOptions) {
 		this.#lock = lock;
 		this.#sockets = new Sockets();
-		this.#processes = new Processes(dir, this.#sockets, ({ workerId, what, ...rest }) =>
+		this.#processes = new Processes(dir, this.#sockets, now, ({ workerId, what, ...rest }) =>
 			this.host.hear({ do: what, workerId, ...rest } as ToMaster),
 		);
 		this.workers = new Workers(tell, (workerId, text) => note('signal.ignored', '', `${workerId}: ${text}`));

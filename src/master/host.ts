@@ -1,5 +1,6 @@
 /** What a tree asks of the place where its children live. The real one speaks to the angel; the simulated one pretends. */
 
+import type { Found } from '../../machines/reconcile.ts';
 import type { StopSpec, WorkSpec } from '../../machines/spec.ts';
 import type { WorkerEvent } from '../../machines/worker.ts';
 
@@ -16,12 +17,24 @@ export interface Run {
 	stop: StopSpec;
 }
 
+/** A process that an earlier master started, with what that one knew of it. */
+export interface Leftover extends Found {
+	path: string;
+	stop: StopSpec;
+	/** By which it is known when it says hello; null: it has nobody to speak to. */
+	token: string | null;
+	/** Where its output begins in the file that it shares with those before it. */
+	logFrom: number;
+}
+
 /**
  * Each request returns at once; what becomes of it comes back as facts. A request that throws is a fact as well.
  * `forget`: this incarnation is dead, whatever was held for it can go. `discard`: so is its path, no other will come.
  */
 export interface Host {
 	launch(run: Run): void;
+	/** It runs already, or has just ended: an earlier master started it. */
+	adopt?(run: Run, left: Leftover): void;
 	watchReadiness(run: Run): void;
 	watchLiveness(run: Run): void;
 	askToDrain(run: Run): void;

@@ -1,5 +1,5 @@
 /** The places where children live, as one: each kind has its own. */
-import type { Host, Run } from './host.ts';
+import type { Host, Leftover, Run } from './host.ts';
 
 /** `process`: what the operating system runs, and what an earlier master left. */
 export interface Places {
@@ -17,6 +17,10 @@ export class Hosts implements Host {
 
 	launch(run: Run): void {
 		this.#of(run).launch(run);
+	}
+
+	adopt(run: Run, left: Leftover): void {
+		this.#of(run).adopt?.(run, left);
 	}
 
 	watchReadiness(run: Run): void {

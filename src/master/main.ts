@@ -16,6 +16,7 @@ import { serveControl } from '../control/server.ts';
 import { ActorHost } from '../hosts/actors.ts';
 import { startTicks } from '../hosts/proc.ts';
 import { ThreadHost } from '../hosts/threads.ts';
+import { Journal } from '../journal/journal.ts';
 import { RealClock } from '../kernel/clock.ts';
 import { EventLog } from '../logs/events.ts';
 import { resolveSpec } from '../spec/check.ts';
@@ -118,7 +119,22 @@ function startWhenLoaded(): void {
 	if (loaded === null || inventory === null || tree !== null || ended) return;
 	const spec = loaded;
 	const known = inventory;
-	const since = new Date().toISOString();
+	const run = { pid: process.ppid, startTicks: startTicks(process.ppid) ?? 0 };
+	const journal = new Journal(dir, {
+		resume: known.masterIncarnation > 1,
+		failed: (error) =>
+			news(
+				'error',
+				'journal.failed',
+				`what the tree has in mind cannot be written down: ${error.message}; after a loss of the master it counts anew`,
+			),
+	});
+	const before = journal.values.get('run') as { pid: number; startTicks: number; since: string } | undefined;
+	// One of an earlier run would tell of processes that are gone.
+	const isOurs = before?.pid === run.pid && before.startTicks === run.startTicks;
+	const since = isOurs ? before.since : new Date().toISOString();
+	const left = isOurs ? new Map(journal.values) : new Map<string, unknown>();
+	if (!isOurs) journal.write({ ...Object.fromEntries([...journal.values.keys()].map((key) => [key, null])), run: { ...run, since } });
 	setInterval(() => link.send({ do: 'beat' }), spec.master.heartbeat.everyMs);
 	const tell: Tell = (workerId, fact) => running.tell(workerId, fact);
 	const workers = new Workers(tell, (workerId, text) => news('info', 'signal.ignored', text, { workerId }));
@@ -152,7 +168,7 @@ function startWhenLoaded(): void {
 		running: () => link.send({ do: 'running' }),
 		ended: ({ why, message }) =>
 			end(why === 'asked' || why === 'autoShutdown' ? 0 : why === 'exhausted' ? 70 : 1, why === 'asked' ? [] : [sentences[why](message)]),
-		incarnations: new Map(known.incarnations),
+		journal,
 		watch: (step) => {
 			door?.recorder?.record(step);
 			const { id, from, to } = step;
@@ -173,7 +189,7 @@ function startWhenLoaded(): void {
 	door = new Door({
 		spec: spec.view,
 		dir,
-		run: { pid: process.ppid, startTicks: startTicks(process.ppid) ?? 0 },
+		run,
 		newToken: () => nanoid(TOKEN_LENGTH),
 		news,
 		incarnationOf: (childPath) => running.present(childPath).incarnation,
@@ -194,8 +210,9 @@ function startWhenLoaded(): void {
 	serve(running, workers, status, door, since, known.masterIncarnation);
 	if (door.wasOpen || (known.view !== 'never' && (spec.view.on ?? known.view === 'on')))
 		door.open().catch((error: Error) => news('warn', 'view.failed', error.message));
-	running.start(known.leftovers);
+	const nothingLeft = !left.has('supervisor:') && known.leftovers.length === 0;
 	if (asked !== null) running.stop(asked);
+	running.start(nothingLeft ? null : { journal: left, found: known.leftovers, asked: new Map(known.incarnations) });
 }
 
 const sentences: Record<Exclude<SupervisorEnd['why'], 'asked'>, (message: string) => string> = {

@@ -9,7 +9,7 @@ import { sample } from '../hosts/proc.ts';
 import { Follower } from '../logs/follow.ts';
 import { firstLook, LOOK_MS, type Look, Upkeep } from '../logs/upkeep.ts';
 import { bundle, needsBundle } from '../spec/bundle.ts';
-import type { Host, Run, Tell } from './host.ts';
+import type { Host, Leftover, Run, Tell } from './host.ts';
 import { keepProbing, patternOf, pause, type Surroundings, untilPassed } from './watches.ts';
 import type { Workers } from './workers.ts';
 
@@ -82,6 +82,7 @@ export class ProcessHost implements Host {
 			const maxRssBytes = peaks.length > 0 ? Math.max(...peaks) : null;
 			const { code, signal } = message;
 			this.#options.tell(message.workerId, { type: 'process.exited', code, signal, maxRssBytes, at: this.#options.now() });
+			this.#options.link.send({ do: 'heard', workerId: message.workerId });
 		}
 	}
 
@@ -105,6 +106,31 @@ export class ProcessHost implements Host {
 				this.#options.link.send({ do: 'spawn', order });
 			},
 			(error: Error) => this.#failed(run.workerId, error.message),
+		);
+	}
+
+	/** It was started by an earlier master, and goes on. */
+	adopt(run: Run, { pid, token, logFrom, ended }: Leftover): void {
+		const spec = run.spec as ProcessSpec | null;
+		const held: Held = {
+			run,
+			phase: 'ordered',
+			over: null,
+			around: { env: {}, cwd: spec === null ? this.#options.base : this.#folderOf(spec) },
+			logFrom,
+			look: firstLook(),
+			pid: ended === null ? pid : null,
+			peakRssBytes: null,
+		};
+		this.#held.set(run.workerId, held);
+		if (token !== null) this.#options.workers.expect(run.workerId, token, spec?.ready.kind === 'signal');
+		// This master has taken note of it now.
+		if (ended !== null) return this.#options.link.send({ do: 'heard', workerId: run.workerId });
+		if (spec === null || (spec.ready.kind !== 'probe' && spec.live === null)) return;
+		childEnvironment(spec, this.#options.base, this.#environment, this.#namesOf(run)).then(
+			(env) => Object.assign(held.around.env, env),
+			// Its probes go without what is declared.
+			() => {},
 		);
 	}
 
@@ -178,12 +204,16 @@ export class ProcessHost implements Host {
 		return cwd === null ? this.#options.base : path.resolve(this.#options.base, cwd);
 	}
 
+	#namesOf({ workerId, path: childPath }: Run): Record<string, string> {
+		return { CHOIR_WORKER: workerId, CHOIR_TREE: this.#options.dir, CHOIR_PATH: childPath };
+	}
+
 	async #order(held: Held, spec: ProcessSpec): Promise<SpawnOrder> {
 		const { run, around } = held;
 		const { dir, base, workers, newToken } = this.#options;
 		const token = newToken();
 		const listen = spec.listen.map((entry, index) => ({ ...entry, fd: 3 + index }));
-		const own: Record<string, string> = { CHOIR_WORKER: run.workerId, CHOIR_TREE: dir, CHOIR_PATH: run.path };
+		const own = this.#namesOf(run);
 		if (spec.kind === 'node') {
 			own.CHOIR_CONTROL = socketPath(dir, 'control.sock');
 			own.CHOIR_TOKEN = token;
@@ -206,7 +236,7 @@ export class ProcessHost implements Host {
 		await this.#upkeep.beforeStart(run.path, spec.logs);
 		if (spec.ready.kind === 'output') held.logFrom = fs.statSync(logFile(dir, run.path), { throwIfNoEntry: false })?.size ?? 0;
 		const { workerId, path: childPath, incarnation, stop } = run;
-		return { workerId, path: childPath, incarnation, file, args, cwd: around.cwd, env, listen: spec.listen, stop };
+		return { workerId, path: childPath, incarnation, file, args, cwd: around.cwd, env, listen: spec.listen, stop, logFrom: held.logFrom };
 	}
 
 	async #nodeCommand({ module, args, execArgv }: NodeSpec): Promise<{ file: string; args: string[] }> {

@@ -3,10 +3,12 @@
  * does what. Everything that touches the world is behind `Host`.
  */
 import { MAX_INSTANCES } from '../../machines/check.ts';
-import { dynamicMachine } from '../../machines/dynamic.ts';
+import { type DynamicContext, dynamicMachine } from '../../machines/dynamic.ts';
 import type { MasterContext, MasterEffects, SupervisorEnd } from '../../machines/master.ts';
 import { masterMachine } from '../../machines/master.ts';
-import { type Answer, type Asked, describe, type Refusal } from '../../machines/operations.ts';
+import { type Answer, type Asked, type Death, describe, type Refusal } from '../../machines/operations.ts';
+import { type Fate, reconcile, type SavedChild, type SavedSupervisor, savedChild } from '../../machines/reconcile.ts';
+import { stampsOf } from '../../machines/restart.ts';
 import type {
 	ActorDeclaration,
 	ChildDeclaration,
@@ -14,17 +16,17 @@ import type {
 	DynamicSpec,
 	Exit,
 	StopMode,
-	StopSpec,
 	Strategy,
 	SupervisorSpec,
 	TreeSpec,
 } from '../../machines/spec.ts';
 import type { WorkerContext, WorkerEffects, WorkerEvent, WorkerInput } from '../../machines/worker.ts';
 import { workerMachine } from '../../machines/worker.ts';
+import type { Asked as AskedOfWorld } from '../kernel/chart.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { type Effects, Kernel, type KernelOptions } from '../kernel/kernel.ts';
 import { resolveChild } from '../spec/check.ts';
-import type { Host, Run } from './host.ts';
+import type { Host, Leftover, Run } from './host.ts';
 import { joinPath, pathOf, runId, splitPath, supervisorId } from './paths.ts';
 import { type ChildView, type Counts, childPaths, countsOf, type Known, type Listed, listOf, viewAt, viewOf } from './view.ts';
 
@@ -48,22 +50,20 @@ export interface TreeOptions {
 	news: (news: TreeNews) => void;
 	running: () => void;
 	ended: (end: SupervisorEnd) => void;
-	/** The latest incarnation of each path that earlier masters of this tree have used. */
-	incarnations?: ReadonlyMap<string, number>;
+	/** Where it is written down what the tree has in mind, before it is done. */
+	journal?: { write(set: Record<string, unknown>): void };
 	watch?: KernelOptions['watch'];
 	inspect?: KernelOptions['inspect'];
 	/** In the place of the usual machines: for tests that must find what is broken in them. */
 	machines?: { master?: typeof masterMachine; worker?: typeof workerMachine };
 }
 
-/** A process that an earlier master started. */
-export interface Leftover {
-	workerId: string;
-	path: string;
-	incarnation: number;
-	pid: number;
-	startTicks: number;
-	stop: StopSpec;
+/** What an earlier master left: what it had in mind, by its journal, and what there is. */
+export interface Legacy {
+	journal: ReadonlyMap<string, unknown>;
+	found: readonly Leftover[];
+	/** The latest incarnation of each path that was asked of the angel. */
+	asked: ReadonlyMap<string, number>;
 }
 
 /** How a request about one child ended. */
@@ -142,13 +142,15 @@ export class Tree {
 	#nextRequest = 1;
 	#nextMember = 1;
 	#nextActor = 1;
-	#leftovers = 0;
+	/** What each supervisor had in mind when it was last written down, and until when its operations wait. */
+	readonly #written = new Map<string, MasterContext>();
+	readonly #due = new Map<string, Map<number, number>>();
 	#stopped: StopMode | null = null;
 	#rootStarted = false;
 
 	constructor(options: TreeOptions) {
 		this.#options = options;
-		this.#incarnations = new Map(options.incarnations);
+		this.#incarnations = new Map();
 		this.#workerEffects = this.#makeWorkerEffects();
 		this.kernel = new Kernel({
 			clock: options.clock,
@@ -156,6 +158,7 @@ export class Tree {
 				const path = pathOf(machine);
 				if (path === '' || this.#specs.has(path)) this.#changes.set(path, at);
 			},
+			intend: options.journal === undefined ? undefined : (machine, asked) => this.#writeDown(machine, asked),
 			// Asked for at each step: nobody may be watching now.
 			get watch() {
 				return options.watch;
@@ -185,17 +188,12 @@ export class Tree {
 		this.#learn(options.spec.root);
 	}
 
-	/** Starts the tree; first what an earlier master left is stopped, so that nothing runs twice. */
-	start(leftovers: readonly Leftover[] = []): void {
-		this.#leftovers = leftovers.length;
-		if (leftovers.length === 0) return this.#startRoot();
-		for (const left of leftovers) {
-			const { workerId, path, incarnation, pid, startTicks, stop } = left;
-			this.#news('warn', path, 'child.leftover', `${path} (pid ${pid}) was started by an earlier master and is stopped first`);
-			const run: Run = { workerId, path, incarnation, spec: null, stop };
-			this.#startWorker(run, { pid, startTicks });
-			this.tell(workerId, { type: 'drain', mode: 'fast' });
-		}
+	/** Starts the tree, or goes on with what an earlier master left. */
+	start(legacy: Legacy | null = null): void {
+		this.#rootStarted = true;
+		if (legacy !== null) return this.#goOn(legacy);
+		if (this.#stopped !== null) return this.#options.ended({ why: 'asked', reason: 'shutdown', message: 'asked to stop' });
+		this.#startSupervisor(this.#options.spec.root);
 	}
 
 	/** A fact about an incarnation, from the host. Facts about the dead are dropped. */
@@ -207,7 +205,6 @@ export class Tree {
 	stop(mode: StopMode): void {
 		this.#stopped = mode;
 		if (this.#rootStarted) this.kernel.send(supervisorId(''), { type: 'stop', mode });
-		else for (const workerId of this.#machines.keys()) this.tell(workerId, { type: 'drain', mode });
 	}
 
 	/** After this process was paused: whatever seems late gets one fresh interval. */
@@ -504,17 +501,168 @@ export class Tree {
 		this.#changes.delete(path);
 	}
 
-	#startRoot(): void {
-		this.#rootStarted = true;
-		if (this.#stopped !== null) return this.#options.ended({ why: 'asked', reason: 'shutdown', message: 'asked to stop' });
-		this.#startSupervisor(this.#options.spec.root);
-	}
-
 	#startSupervisor(spec: SupervisingSpec): void {
 		if (spec.kind === 'dynamic') return this.kernel.start(supervisorId(spec.path), dynamicMachine, { spec }, this.#supervisorEffects(spec));
 		const used = spec.children.map(({ id, path }): [string, number] => [id, this.#incarnations.get(path) ?? 0]);
 		const machine = this.#options.machines?.master ?? masterMachine;
 		this.kernel.start(supervisorId(spec.path), machine, { spec, incarnations: new Map(used) }, this.#supervisorEffects(spec));
+	}
+
+	/**
+	 * Goes on with what an earlier master left. First all machines are there, each where it was; then the supervisors go on with
+	 * what they had in mind, from the root down; then the facts are told.
+	 */
+	#goOn(legacy: Legacy): void {
+		const supervisors: string[] = [];
+		const facts: Array<() => void> = [];
+		this.#resume(this.#options.spec.root, legacy, supervisors, facts);
+		for (const each of legacy.found) if (each.ended === null && !this.#machines.has(each.workerId)) this.#stopStray(each);
+		if (this.#stopped !== null) this.kernel.send(supervisorId(''), { type: 'stop', mode: this.#stopped });
+		for (const path of supervisors) this.kernel.send(supervisorId(path), { type: 'resumed' });
+		for (const fact of facts) fact();
+	}
+
+	#resume(spec: SupervisorSpec, legacy: Legacy, supervisors: string[], facts: Array<() => void>): void {
+		const { path } = spec;
+		const { journal, found, asked } = legacy;
+		const within = path === '' ? childKey('') : `${childKey(path)}/`;
+		const saved = new Map<string, SavedChild>();
+		for (const [key, value] of journal)
+			if (key.startsWith(within) && !key.slice(within.length).includes('/')) saved.set(key.slice(within.length), value as SavedChild);
+		const declared = [...spec.children, ...this.#addedTo(spec, saved)];
+		const isBelow = (each: string) => splitPath(each)[0] === path;
+		const here = new Map(found.filter((each) => isBelow(each.path)).map((each) => [splitPath(each.path)[1], each]));
+		const { resumed, fates } = reconcile(
+			declared,
+			{
+				supervisor: (journal.get(supervisorKey(path)) as SavedSupervisor | undefined) ?? null,
+				children: saved,
+				found: here,
+				asked: new Map([...asked].filter(([each]) => isBelow(each)).map(([each, incarnation]) => [splitPath(each)[1], incarnation])),
+			},
+			this.kernel.clock.now(),
+		);
+		for (const [id, { incarnation, lastExit }] of resumed.children) {
+			const child = joinPath(path, id);
+			this.#incarnations.set(child, incarnation);
+			if (lastExit !== null) this.#lastExits.set(child, lastExit);
+		}
+		const machine = this.#options.machines?.master ?? masterMachine;
+		this.kernel.start(supervisorId(path), machine, { spec, resumed }, this.#supervisorEffects(spec));
+		supervisors.push(path);
+		for (const fate of fates) {
+			const child = this.#specs.get(joinPath(path, fate.id));
+			if (child?.kind === 'supervisor') this.#resume(child, legacy, supervisors, facts);
+			else if (child !== undefined) this.#meet(spec, child, fate, facts);
+		}
+	}
+
+	/** Instances that came by request are like their siblings. */
+	#addedTo(spec: SupervisorSpec, saved: ReadonlyMap<string, SavedChild>): ChildSpec[] {
+		const known = new Set(spec.children.map(({ id }) => id));
+		return [...saved.keys()].flatMap((id) => {
+			const declaredId = id.replace(/\.\d+$/, '');
+			const like = known.has(id) ? undefined : spec.children.find((child) => child.declaredId === declaredId && child.id !== declaredId);
+			if (like === undefined) return [];
+			const added = { ...like, id, path: joinPath(spec.path, id) };
+			this.#specs.set(added.path, added);
+			return [added];
+		});
+	}
+
+	/** What becomes of one child, now that this master is here. */
+	#meet(above: SupervisorSpec, spec: Exclude<ChildSpec, SupervisorSpec>, fate: Fate<Leftover>, facts: Array<() => void>): void {
+		const { incarnation } = fate;
+		const { path } = spec;
+		if (spec.kind === 'dynamic') return void facts.push(() => this.#startSupervisor(spec));
+		switch (fate.do) {
+			case 'supervise':
+				return;
+			case 'launch':
+				return void facts.push(() => this.#launch(path, incarnation, above));
+			case 'lose': {
+				const workerId = this.#options.newId();
+				this.#startWorker(
+					{ workerId, path, incarnation, spec, stop: spec.stop },
+					{ pid: 0, startTicks: 0, ready: fate.ready, asked: fate.asked },
+				);
+				return void facts.push(() => this.tell(workerId, { type: 'process.exited', ...nobodySaw, at: this.kernel.clock.now() }));
+			}
+			case 'adopt': {
+				const { found, ready, drain } = fate;
+				const { workerId, pid, startTicks, ended } = found;
+				const run: Run = { workerId, path, incarnation, spec, stop: spec.stop };
+				this.#options.host.adopt?.(run, found);
+				this.#startWorker(run, { pid, startTicks, ready, asked: drain !== null });
+				const state = ended === null ? `lives as pid ${pid}` : 'has died meanwhile';
+				this.#news('info', path, 'child.adopted', `${path} ${state}; its earlier master is gone`, { pid, incarnation });
+				return void facts.push(() => {
+					if (ended !== null) return this.tell(workerId, { type: 'process.exited', ...ended, maxRssBytes: null });
+					this.tell(workerId, { type: 'adopted' });
+					if (drain !== null) this.tell(workerId, { type: 'drain', mode: drain });
+				});
+			}
+		}
+	}
+
+	/** A process that nobody has in mind any more. */
+	#stopStray(stray: Leftover): void {
+		const { workerId, path, incarnation, pid, startTicks, stop } = stray;
+		this.#news(
+			'warn',
+			path,
+			'child.leftover',
+			`${path} (pid ${pid}) was started by an earlier master, is no longer wanted, and is stopped`,
+		);
+		const run: Run = { workerId, path, incarnation, spec: null, stop };
+		this.#options.host.adopt?.(run, stray);
+		this.#startWorker(run, { pid, startTicks, ready: true, asked: true });
+		this.tell(workerId, { type: 'adopted' });
+		this.tell(workerId, { type: 'drain', mode: 'fast' });
+	}
+
+	/** What a supervisor has in mind after a step, before it is done. */
+	#writeDown(machine: string, asked: readonly AskedOfWorld[]): void {
+		if (!machine.startsWith('master:')) return;
+		const context = this.kernel.context(machine) as MasterContext | DynamicContext;
+		if ('members' in context) return;
+		const path = pathOf(machine);
+		const due = this.#due.get(path) ?? new Map<number, number>();
+		for (const { type, params } of asked) {
+			const { id, delay } = (params ?? {}) as { id?: string; delay?: number };
+			const waiting = type === 'xstate.raise' && delay !== undefined ? /^restart\.due\.(\d+)$/.exec(id ?? '') : null;
+			if (waiting !== null) this.#due.set(path, due.set(Number(waiting[1]), this.kernel.clock.now() + (delay as number)));
+		}
+		const before = this.#written.get(path);
+		this.#written.set(path, context);
+		const set: Record<string, unknown> = {};
+		const { log, operations, nextOperation, end, mode, children } = context;
+		const mail = context.mail.filter((each): each is Death => !('do' in each));
+		if (
+			before?.log !== log ||
+			before.operations !== operations ||
+			before.end !== end ||
+			before.mode !== mode ||
+			before.mail !== context.mail
+		) {
+			const waiting = operations.filter(({ phase }) => phase === 'waiting').map(({ id }) => id);
+			for (const id of due.keys()) if (!waiting.includes(id)) due.delete(id);
+			const left: SavedSupervisor = { log: stampsOf(log), operations: [...operations], nextOperation, due: [...due], mail, end, mode };
+			set[supervisorKey(path)] = left;
+		}
+		const differing = before === undefined ? children.keys() : children.differing(before.children);
+		for (const id of differing) {
+			const child = children.get(id);
+			set[childKey(joinPath(path, id))] = child === undefined ? this.#tombstone(path, id) : savedChild(child);
+		}
+		if (Object.keys(set).length > 0) this.#options.journal?.write(set);
+	}
+
+	/** What is declared comes back when its supervisor starts again, unless it is remembered that it shall not. */
+	#tombstone(path: string, id: string): SavedChild | null {
+		const spec = path === '' ? this.#options.spec.root : this.#specs.get(path);
+		const declared = spec?.kind === 'supervisor' && spec.children.some((child) => child.id === id);
+		return declared ? { deleted: true } : null;
 	}
 
 	#supervisorEffects(spec: SupervisingSpec): Effects<MasterEffects> {
@@ -651,9 +799,7 @@ export class Tree {
 				this.#runs.delete(machine);
 				this.#machines.delete(run.workerId);
 				this.kernel.remove(machine);
-				if (run.spec !== null) return this.#reportToSupervisor(run.path, run.incarnation, exit);
-				this.#leftovers -= 1;
-				if (this.#leftovers === 0) this.#startRoot();
+				if (run.spec !== null) this.#reportToSupervisor(run.path, run.incarnation, exit);
 			},
 		};
 	}
@@ -673,3 +819,7 @@ export class Tree {
 type Omitted<Union> = Union extends unknown ? Omit<Union, 'request'> : never;
 const okCodes = [0];
 const nothing: About = {};
+const childKey = (path: string) => `child:${path}`;
+const supervisorKey = (path: string) => `supervisor:${path}`;
+/** The end of a process that was gone when somebody came to look. */
+const nobodySaw = { code: null, signal: null, maxRssBytes: null, reason: 'lost' as const };

@@ -137,10 +137,9 @@ export class SimulatedHost implements Host {
 		else this.#unheard.push(word);
 	}
 
-	/** What lives within the master goes with it, and what it had not handed over never comes to be. */
+	/** What lives within the master goes with it. */
 	loseMaster(): void {
-		for (const process of [...this.#processes.values()])
-			if (process.phase === 'spawning' || process.kind === 'thread' || process.kind === 'actor') this.#bury(process);
+		for (const process of [...this.#processes.values()]) if (process.kind === 'thread' || process.kind === 'actor') this.#bury(process);
 	}
 
 	/** A process is over. */
@@ -183,6 +182,9 @@ export class SimulatedHost implements Host {
 		const process = this.#processes.get(workerId);
 		if (process === undefined || spec === null) return;
 		const { ready } = spec;
+		// It was adopted: what it has said it says again, and what it is about to say it will.
+		if (process.ready) return this.#sayReady(process);
+		if (process.pending.some(({ event }) => (event as Act).type === 'ready')) return;
 		if (ready.kind === 'spawned') return this.#sayReady(process);
 		const { readyMs, spawnMs } = this.conductOf(path);
 		if (ready.kind === 'after') return this.#later(process, 'ready', ready.afterMs);

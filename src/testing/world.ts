@@ -7,6 +7,7 @@ import type { ChildDeclaration, ChildSpec, Duration, Exit, StopMode, SupervisorS
 import type { WorkerContext } from '../../machines/worker.ts';
 import { SimulatedClock } from '../kernel/clock.ts';
 import type { Step } from '../kernel/kernel.ts';
+import type { Leftover, Run } from '../master/host.ts';
 import {
 	type MemberDeclaration,
 	type Outcome,
@@ -74,6 +75,10 @@ export class World {
 	/** What is declared, and what was ever launched; null: declared nowhere by this path. */
 	readonly #known = new Map<string, ChildSpec | null>();
 	readonly #incarnations = new Map<string, number>();
+	/** What was ever launched, by worker id; who has died while there was no master; and what the last one had in mind. */
+	readonly #runs = new Map<string, Run>();
+	readonly #unheard: Leftover[] = [];
+	readonly #journal = new Map<string, unknown>();
 	#events: WorldEvent[] = [];
 	#tree: Tree;
 	#nextId = 1;
@@ -92,11 +97,19 @@ export class World {
 		this.#host = new SimulatedHost({
 			clock: this.#clock,
 			tell: (workerId, fact) => {
-				if (!this.#booting) this.#tree.tell(workerId, fact);
+				if (!this.#booting) return this.#tree.tell(workerId, fact);
+				const run = this.#runs.get(workerId);
+				if (run === undefined || fact.type !== 'process.exited') return;
+				const { code, signal, at } = fact;
+				this.#unheard.push(leftover(run, 0, { code, signal, at }));
 			},
-			asked: ({ path, incarnation }, what) => {
+			asked: (run, what) => {
+				const { path, incarnation } = run;
 				if (!this.#known.has(path)) this.#known.set(path, null);
-				if (what === 'launch') this.#incarnations.set(path, incarnation);
+				if (what === 'launch') {
+					this.#incarnations.set(path, incarnation);
+					this.#runs.set(run.workerId, run);
+				}
 				observer.asked?.(path, what);
 				this.#record('asked', path, incarnation, what);
 			},
@@ -239,15 +252,13 @@ export class World {
 		this.#host.later(BOOT_MS, false, () =>
 			this.#host.say(() => {
 				this.#booting = false;
-				// A stop is not undone by the death of a master: the next one starts nothing.
+				// A stop is not undone by the death of a master.
 				if (this.#asked !== null) this.#tree.stop(this.#asked);
-				this.#tree.start(
-					[...this.#host.processes].map(({ run, pid }) => {
-						const { workerId, path, incarnation, stop } = run;
-						return { workerId, path, incarnation, pid, startTicks: pid, stop };
-					}),
-				);
-				if (this.#asked !== null && this.#ended === null) this.#tree.stop(this.#asked);
+				const living = [...this.#host.processes].map(({ run, pid }) => leftover(run, pid, null));
+				const found = [...living, ...this.#unheard.splice(0)];
+				// As a file would give it back.
+				const journal = new Map<string, unknown>(JSON.parse(JSON.stringify([...this.#journal])));
+				this.#tree.start({ journal, found, asked: this.#incarnations });
 			}),
 		);
 		return this;
@@ -420,7 +431,14 @@ export class World {
 				if (end.why !== 'asked') this.#record('news', '', 0, `${end.why === 'startFailed' ? 'did not start' : 'gave up'}: ${end.message}`);
 				this.#record('state', '', 0, 'dead', end.why);
 			},
-			incarnations: this.#incarnations,
+			journal: {
+				write: (set) => {
+					for (const [key, value] of Object.entries(set)) {
+						if (value === null) this.#journal.delete(key);
+						else this.#journal.set(key, value);
+					}
+				},
+			},
 			watch: (step) => this.#watch(step),
 			...(this.#options.machines === undefined ? {} : { machines: this.#options.machines }),
 		});
@@ -546,4 +564,8 @@ const workerStates: Record<string, string> = {
 function statusOf({ spec, state, substate, incarnation, restarts, lastExit, standing, note, children }: ChildView): SimulatedStatus {
 	const { path, kind } = spec;
 	return { path, kind, state, substate, incarnation, restarts, lastExit, standing, note, children: children.map(statusOf) };
+}
+
+function leftover({ workerId, path, incarnation, stop }: Run, pid: number, ended: Leftover['ended']): Leftover {
+	return { workerId, path, incarnation, stop, pid, startTicks: pid, token: null, logFrom: 0, ended };
 }

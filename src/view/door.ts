@@ -43,10 +43,10 @@ export class Door {
 	/** null: the door is closed. */
 	recorder: Recorder | null = null;
 	readonly #options: DoorOptions;
-	readonly #sockets = new Set<net.Socket>();
 	#opening: Promise<Place> | null = null;
 	#listening: net.Server | null = null;
-	#server: Promise<ViewServer> | null = null;
+	#loading: Promise<ViewServer> | null = null;
+	#server: ViewServer | null = null;
 
 	constructor(options: DoorOptions) {
 		this.#options = options;
@@ -67,15 +67,11 @@ export class Door {
 		return this.#opening;
 	}
 
-	/** Ends all connections, and forgets the address. */
+	/** Takes leave of the pages, and forgets the address. The process ends with this: nobody's answer is waited for. */
 	close(): void {
 		fs.rmSync(path.join(this.#options.dir, FILE), { force: true });
 		this.#listening?.close();
-		this.#server?.then(
-			(server) => server.close(),
-			() => {},
-		);
-		for (const socket of this.#sockets) socket.destroy();
+		this.#server?.close();
 	}
 
 	async #open(): Promise<Place> {
@@ -94,7 +90,15 @@ export class Door {
 		this.#listening = listening;
 		listening.on('connection', (socket) => this.#admit(socket, recorder, token, port));
 		listening.on('error', (error) => news('warn', 'view.failed', `the live page: ${error.message}`));
-		write(dir, { token, port, run });
+		try {
+			write(dir, { token, port, run });
+		} catch (error) {
+			news(
+				'warn',
+				'view.failed',
+				`the address of the live page cannot be kept, a next master will have another: ${(error as Error).message}`,
+			);
+		}
 		const place = { address: `http://${hostOf(spec.host)}:${port}/${token}/`, readOnly: spec.readOnly };
 		const whom = isLoopback(spec.host) ? '' : `, on ${spec.host}: other machines reach it`;
 		news('info', 'view.open', `the live page${spec.readOnly ? ' (read-only)' : ''}: ${place.address}${whom}`);
@@ -102,17 +106,18 @@ export class Door {
 	}
 
 	#admit(socket: net.Socket, recorder: Recorder, token: string, port: number): void {
-		this.#sockets.add(socket);
 		socket.on('error', () => {});
-		socket.on('close', () => this.#sockets.delete(socket));
-		this.#server ??= load().then(({ serveView }) => {
-			const { spec } = this.#options;
-			return serveView({ token, port, host: spec.host, hosts: spec.hosts, readOnly: spec.readOnly, shown: this.#options.shown(recorder) });
+		if (this.#server !== null) return this.#server.take(socket);
+		this.#loading ??= load().then(({ serveView }) => {
+			const { spec, shown } = this.#options;
+			const { host, hosts, readOnly } = spec;
+			this.#server = serveView({ token, port, host, hosts, readOnly, shown: shown(recorder) });
+			return this.#server;
 		});
-		this.#server.then(
+		this.#loading.then(
 			(server) => server.take(socket),
 			(error: Error) => {
-				this.#server = null;
+				this.#loading = null;
 				this.#options.news('warn', 'view.failed', `the live page cannot be served: ${error.message}`);
 				socket.destroy();
 			},

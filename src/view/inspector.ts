@@ -54,11 +54,13 @@ export class Inspector {
 	heard({ step: { id, event, to, after } }: Entry): void {
 		if (event.type === 'xstate.init' && !this.#known.has(id) && this.#known.size < MAX_MACHINES) this.#actor(id);
 		if (!this.#known.has(id)) return;
+		if (to === 'dead' && id.startsWith('worker:')) this.#known.delete(id);
+		// Two messages that are not even made.
+		if (this.#pipe.clogged) return this.#pipe.skip(2);
 		const common = { sessionId: id, rootId: ROOT, id: null, createdAt: Date.now().toString(), _version: PROTOCOL };
 		this.#send({ type: '@xstate.event', event: shown(event), sourceId: undefined, ...common });
 		const snapshot = { status: to === 'dead' ? 'done' : 'active', value: stateValue(to), context: shown(after) };
 		this.#send({ type: '@xstate.snapshot', event: shown(event), snapshot, ...common });
-		if (to === 'dead' && id.startsWith('worker:')) this.#known.delete(id);
 	}
 
 	#actor(id: string): void {

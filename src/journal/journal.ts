@@ -1,0 +1,129 @@
+/**
+ * What a master has in mind, on disk for the next one: a file of lines that each set some keys at once, written before
+ * anything is done that others can see. Each line carries its checksum: of a file that was cut or damaged counts what
+ * comes before the damage. A person can read it.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import { crc32 } from 'node:zlib';
+
+/** Lines beyond those that the keys need; then the file is written anew. */
+const MAX_LINES = 10_000;
+
+/** A value of null forgets its key. */
+export type Changes = Record<string, unknown>;
+
+export interface JournalLine {
+	/** ISO time. */
+	time: string;
+	set: Changes;
+}
+
+export const journalFile = (dir: string) => path.join(dir, 'journal.jsonl');
+
+export class Journal {
+	readonly #file: string;
+	readonly #failed: (error: Error) => void;
+	readonly #values = new Map<string, unknown>();
+	#fd: number | null = null;
+	#lines = 0;
+
+	/**
+	 * Goes on with the file that is there, or begins anew. `failed` is told once of a journal that cannot be written (a full
+	 * disk, say): the tree goes on without.
+	 */
+	constructor(dir: string, { resume, failed }: { resume: boolean; failed: (error: Error) => void }) {
+		this.#file = journalFile(dir);
+		this.#failed = failed;
+		if (resume) for (const { set } of readJournal(dir).lines) this.#apply(set);
+		this.#begin();
+	}
+
+	get values(): ReadonlyMap<string, unknown> {
+		return this.#values;
+	}
+
+	/** Sets some keys at once, now. */
+	write(set: Changes): void {
+		this.#apply(set);
+		if (this.#fd === null) return;
+		try {
+			fs.writeSync(this.#fd, lineOf(set));
+			this.#lines += 1;
+			if (this.#lines > MAX_LINES + 2 * this.#values.size) this.#begin();
+		} catch (error) {
+			this.#fail(error as Error);
+		}
+	}
+
+	close(): void {
+		if (this.#fd !== null) fs.closeSync(this.#fd);
+		this.#fd = null;
+	}
+
+	#apply(set: Changes): void {
+		for (const [key, value] of Object.entries(set)) {
+			if (value === null) this.#values.delete(key);
+			else this.#values.set(key, value);
+		}
+	}
+
+	/** Aside first, then in its place: there is a whole one at any time. */
+	#begin(): void {
+		this.close();
+		const aside = `${this.#file}.${process.pid}`;
+		try {
+			this.#fd = fs.openSync(aside, 'w', 0o600);
+			this.#lines = this.#values.size;
+			for (const [key, value] of this.#values) fs.writeSync(this.#fd, lineOf({ [key]: value }));
+			fs.renameSync(aside, this.#file);
+		} catch (error) {
+			fs.rmSync(aside, { force: true });
+			this.#fail(error as Error);
+		}
+	}
+
+	#fail(error: Error): void {
+		this.close();
+		// What it says is no longer true.
+		fs.rmSync(this.#file, { force: true });
+		this.#failed(error);
+	}
+}
+
+function lineOf(set: Changes): string {
+	const text = JSON.stringify({ time: new Date().toISOString(), set });
+	return `${checksum(text)} ${text}\n`;
+}
+
+const checksum = (text: string) => crc32(text).toString(16).padStart(8, '0');
+
+/** The lines of a journal; `damaged`: bytes at its end that are no lines, or come after one that is none. */
+export function readJournal(dir: string): { lines: JournalLine[]; damaged: number } {
+	let bytes: Buffer;
+	try {
+		bytes = fs.readFileSync(journalFile(dir));
+	} catch {
+		return { lines: [], damaged: 0 };
+	}
+	const lines: JournalLine[] = [];
+	let at = 0;
+	for (let end = bytes.indexOf(10, at); end >= 0; end = bytes.indexOf(10, at)) {
+		const line = parsed(bytes.toString('utf8', at, end));
+		if (line === null) break;
+		lines.push(line);
+		at = end + 1;
+	}
+	return { lines, damaged: bytes.length - at };
+}
+
+function parsed(line: string): JournalLine | null {
+	const text = line.slice(9);
+	if (line[8] !== ' ' || line.slice(0, 8) !== checksum(text)) return null;
+	try {
+		const read = JSON.parse(text) as JournalLine;
+		return typeof read?.set === 'object' && read.set !== null ? read : null;
+	} catch {
+		return null;
+	}
+}
