@@ -113,6 +113,7 @@ const tests: Array<[name: string, run: () => Promise<void>]> = [
 			const late = Object.values(seen.steps).map(({ late }) => late);
 			console.log(`a kill is seen after ${delays.join(', ')} ms; steps after ${Math.min(...late)} to ${Math.max(...late)} ms`);
 			assert.ok(Math.min(...delays) < SEEN_MS, `a kill is seen after ${delays} ms`);
+			assert.ok(Math.min(...late) > -SEEN_MS, `no step comes from the future: ${late}`);
 			// Of each life: its exit, its start, its pid, its readiness.
 			assert.ok(late.length >= 12, `${late.length} steps`);
 			assert.ok(late.sort((a, b) => a - b)[Math.floor(late.length / 2)]! < SEEN_MS, `steps are seen after ${late} ms`);
