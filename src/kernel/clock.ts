@@ -16,12 +16,14 @@ export const PAUSED_MS = 500;
 /** When this process began, in ms since boot: so times are the same ones in all processes of a machine, and in a next master. */
 const STARTED_MS = Number(process.hrtime.bigint() / 1_000n) / 1_000 - performance.now();
 
+export const monotonicMs = () => performance.now() + STARTED_MS;
+
 /** Node's clock, in ms since boot. */
 export class RealClock implements Clock {
 	#timeout: NodeJS.Timeout | null = null;
 
 	now(): number {
-		return performance.now() + STARTED_MS;
+		return monotonicMs();
 	}
 
 	setAlarm(at: number, ring: (lateMs: number) => void): void {

@@ -1,16 +1,17 @@
 /** A child as a row of the page. */
 import type { ChildSpec } from '../../machines/spec.ts';
+import { monotonicMs } from '../kernel/clock.ts';
 import { splitPath } from '../master/paths.ts';
 import type { ChildView } from '../master/view.ts';
 import { text } from './moment.ts';
 import type { Shown } from './server.ts';
 import type { Operation, Row } from './wire.ts';
 
-/** The clock of the kernel starts with the process; that of people in 1970. */
-const epoch = Date.now() - performance.now();
+/** The clock of the kernel starts with the machine; that of people in 1970. */
+const epoch = Date.now() - monotonicMs();
 
-/** Monotonic ms of this process → ms since the epoch. */
-export const epochMs = (monotonicMs: number) => Math.round(epoch + monotonicMs);
+/** Ms of the kernel's clock → ms since the epoch. */
+export const epochMs = (at: number) => Math.round(epoch + at);
 
 /** Null: there is no such child. The root has the path `''`. */
 export function rowAt({ tree, id, says, masterIncarnation }: Shown, path: string, readOnly: boolean): Row | null {
