@@ -1,4 +1,5 @@
 /** What changes in the tree, told to all pages that look: gathered for some milliseconds, written once, and sent to each. */
+import { monotonicMs } from '../kernel/clock.ts';
 import { joinPath, runId, splitPath, supervisorId } from '../master/paths.ts';
 import type { ChildView } from '../master/view.ts';
 import { momentOf, text } from './moment.ts';
@@ -289,7 +290,7 @@ export class Live {
 		if (view === null || view.workerId === null) return null;
 		const { workerId, sinceMs } = view;
 		const { memoryBytes, cpuMs } = this.#shown.usage(view);
-		const at = performance.now();
+		const at = monotonicMs();
 		if (cpuMs === null) return { path, memoryBytes, cpuPercent: null };
 		const last = this.#used.get(path);
 		// The first time: since it runs.
