@@ -301,7 +301,10 @@ test('a page is told who serves it, the tree, and then what changes', () =>
 		const steps = page.heard.flatMap((message) => (message.say === 'steps' ? message.steps : []));
 		const of = (childPath: string) =>
 			steps.filter((one) => one.path === childPath).map((one) => `${one.incarnation} ${one.event}: ${one.from} → ${one.to}`);
+		// First those from before the page was opened.
 		assert.deepEqual(of('s/b'), [
+			'1 xstate.init:  → starting.launching',
+			'1 process.ready: starting.launching → running.healthy',
 			'1 process.exited: running.healthy → dead',
 			'2 xstate.init:  → starting.launching',
 			'2 process.ready: starting.launching → running.healthy',
