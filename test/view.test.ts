@@ -549,7 +549,7 @@ function stepping(beat: () => void, rate: number): () => number {
 	const from = performance.now();
 	const interval = setInterval(() => {
 		for (; done < ((performance.now() - from) * rate) / 1_000; done++) beat();
-	}, 5);
+	}, 5).unref();
 	return () => {
 		clearInterval(interval);
 		return (done * 1_000) / (performance.now() - from);
@@ -580,9 +580,11 @@ test('a page that does not read: the tree goes on at its pace, what waits for it
 		const { dropped } = await page.next('gap');
 		assert.ok(dropped > 0);
 		const gap = page.heard.findIndex(({ say }) => say === 'gap');
+		await page.next('tree', () => true, gap);
 		assert.equal(page.heard[gap + 1]?.say, 'tree');
 		const rate = end();
-		assert.ok(rate > 4_000, `${Math.round(rate)} steps a second`);
+		// Whoever waits for a page does not come near it.
+		assert.ok(rate > 1_000, `${Math.round(rate)} steps a second`);
 		assert.ok(!reader.heard.some(({ say }) => say === 'gap'), 'the other page has missed nothing');
 		reader.close();
 		page.close();
