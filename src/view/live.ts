@@ -23,6 +23,8 @@ const MAX_MEMBERS = 100;
 const REFRESH_MS = 500;
 const REFRESH_ROWS = 100;
 const MEASURE_MS = 2_000;
+/** From a look at other rows to their figures. */
+const SOON_MS = 200;
 /** Processes measured in one turn. */
 const MEASURE_ROWS = 25;
 
@@ -50,6 +52,7 @@ export class Live {
 	#intervals: NodeJS.Timeout[] = [];
 	#next: Iterator<string> | null = null;
 	#measuring = false;
+	#soon: NodeJS.Timeout | null = null;
 
 	constructor(shown: Shown, readOnly: boolean) {
 		this.#shown = shown;
@@ -268,6 +271,14 @@ export class Live {
 		}
 		for (const { visible } of this.#viewers) for (const path of visible) if (this.#rows.has(path)) this.#dirty.add(path);
 		this.#flushRows();
+	}
+
+	/** Whoever scrolls does not wait for the next round, and starts one seldom. */
+	measureSoon(): void {
+		this.#soon ??= setTimeout(() => {
+			this.#soon = null;
+			void this.#measure();
+		}, SOON_MS).unref();
 	}
 
 	/** Memory and CPU time of what somebody has on screen, some at a time. */

@@ -180,6 +180,7 @@ class Server implements ViewServer {
 			pipe,
 			prints: (path) => ['node', 'command', 'thread'].includes(shown.tree.viewAt(path)?.spec.kind ?? ''),
 			selected: (path) => this.#live.show(viewer, path),
+			looks: () => this.#live.measureSoon(),
 			moment: (seq) => this.#live.moment(viewer, seq),
 			// What came of it is on the page before its end is said.
 			operate: (asked) =>
