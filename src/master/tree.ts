@@ -482,8 +482,17 @@ export class Tree {
 
 	/** What came by request and is gone, with all that is below it. */
 	#forget(path: string): void {
+		const used = this.#incarnations.get(path);
 		for (const known of [...this.#specs.keys()]) if (known.startsWith(`${path}/`)) this.#forgetOne(known);
 		this.#forgetOne(path);
+		// It had taken the name of one that is declared, and comes back with its supervisor.
+		const [above] = splitPath(path);
+		const supervisor = above === '' ? this.#options.spec.root : this.#specs.get(above);
+		const declared = supervisor?.kind === 'supervisor' ? supervisor.children.find((child) => child.path === path) : undefined;
+		if (declared === undefined) return;
+		this.#specs.set(path, declared);
+		if (declared.kind === 'supervisor') this.#learn(declared);
+		if (used !== undefined) this.#incarnations.set(path, used);
 	}
 
 	#forgetMember(path: string): void {
