@@ -40,7 +40,7 @@ print('up', flush=True)
 
 const testPython = has('python3') ? test : test.skip;
 for (const accept of ['shared', 'slots']) {
-	testPython(`Python, two instances, two names, killed while somebody connects (${accept})`, async () => {
+	testPython(`Python, two instances, two names, killed: who connects then waits (${accept})`, async () => {
 		const [port, admin] = [await freePort(), await freePort()];
 		const child = `command('py', { run: ['python3', 'serve.py'], instances: 2, accept: '${accept}', listen: { http: '127.0.0.1:${port}', admin: '[::1]:${admin}' }, ready: { output: /up/ }, restart: { backoff: 0 } })`;
 		await withTree({ 'tree.ts': treeOf(child), 'serve.py': python }, async (tree) => {
@@ -49,7 +49,14 @@ for (const accept of ['shared', 'slots']) {
 				assert.match(await read({ port, host: '127.0.0.1' }), /^py\.[12] http$/);
 				assert.match(await read({ port: admin, host: '::1' }), /^py\.[12] admin$/);
 			}
-			for (const path of ['py.1', 'py.2']) signal((await tree.child(path)).pid, 'SIGKILL');
+			const first = await Promise.all(['py.1', 'py.2'].map((path) => tree.child(path)));
+			assert.deepEqual(
+				first.map(({ incarnation }) => incarnation),
+				[1, 1],
+			);
+			for (const { pid } of first) signal(pid, 'SIGKILL');
+			// Reaped, with all their threads; the next ones have yet to load.
+			await tree.until('both are dead', async () => (await tree.status()).children.every(({ incarnation }) => incarnation === 2));
 			// Whoever comes meanwhile waits.
 			assert.match(await read({ port, host: '127.0.0.1' }), /^py\.[12] http$/);
 			for (const path of ['py.1', 'py.2']) await tree.incarnation(path, 2);

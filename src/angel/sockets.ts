@@ -15,6 +15,7 @@ import { answers } from './lock.ts';
 
 interface Handle {
 	readonly fd: number;
+	setBlocking(blocking: boolean): number;
 	close(): void;
 }
 
@@ -74,6 +75,7 @@ export async function bindPath(socketPath: string): Promise<Handle> {
 	fs.renameSync(aside, socketPath);
 	return {
 		fd: handle.fd,
+		setBlocking: (blocking) => handle.setBlocking(blocking),
 		close() {
 			const now = fs.lstatSync(socketPath, { throwIfNoEntry: false });
 			if (now?.ino === ino && now.dev === dev) fs.rmSync(socketPath, { force: true });
@@ -149,9 +151,10 @@ async function open(spec: ListenSpec): Promise<Handle[]> {
 	try {
 		const [first = 0, ...others] = await listenOn(handles);
 		if (first !== 0) throw new BindError(spec, ...systemError(first));
-		if (others.every((error) => error === 0)) return handles;
 		// This Node, or this system, cannot: one for all.
-		for (const handle of handles.splice(1)) handle.close();
+		if (others.some((error) => error !== 0)) for (const handle of handles.splice(1)) handle.close();
+		// As systemd hands them down. Once only: it is of the socket, not of who holds it, and programs change it while they run.
+		for (const handle of handles) handle.setBlocking(true);
 		return handles;
 	} catch (error) {
 		for (const handle of handles) handle.close();
