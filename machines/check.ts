@@ -232,7 +232,7 @@ class Checker {
 		if (isObject(value) && (value.kind === 'supervisor' || value.kind === 'dynamic'))
 			return this.report(path, 'node(…), command(…), thread(…) or actor(…)', `${value.kind}(…)`);
 		if (isObject(value)) {
-			for (const key of ['instances', 'listen', 'significant'])
+			for (const key of ['instances', 'listen', 'accept', 'significant'])
 				if (value[key] !== undefined && value[key] !== false)
 					this.report(`${path}.${key}`, 'nothing in the child of a dynamic supervisor', describe(value[key]));
 		}
@@ -283,6 +283,10 @@ class Checker {
 			...this.#common,
 			instances: this.#integer(1, MAX_INSTANCES),
 			listen: this.#listen,
+			accept: (value, path) => {
+				oneOf(this, ['shared', 'slots'])(value, path);
+				if (child.listen === undefined) this.report(path, "nothing without 'listen'", describe(value));
+			},
 			ready: (value, path) => this.#ready(value, path, child.kind === 'command'),
 			live: this.#live,
 			stop: this.#object({ drain: this.#drain, terminate: this.#duration('positive') }),

@@ -106,10 +106,18 @@ interface ChildOptions<Id extends string = string> {
 	/** Its end counts for the `autoShutdown` of its supervisor. Not for a permanent child. Default false. */
 	significant?: boolean;
 }
+/** How the instances of a child come to their connections. */
+export type Accept = 'shared' | 'slots';
 interface ProcessDeclaration<Id extends string> extends ChildOptions<Id> {
 	instances?: number;
 	/** Name → port (on all addresses), `'host:port'` (an IP address or `localhost`) or `'unix:/path'`. */
 	listen?: Record<string, number | string>;
+	/**
+	 * `'slots'`: a socket of the same port (SO_REUSEPORT) for each declared instance, so that the kernel spreads connections evenly;
+	 * siblings cover for one that is down. Where the platform cannot, and for unix sockets, they share one. `'shared'`: one for all.
+	 * Default: `'slots'` for `node`, `'shared'` for `command`, whose program cannot cover.
+	 */
+	accept?: Accept;
 	ready?: ReadyDeclaration;
 	live?: LiveDeclaration;
 	stop?: StopDeclaration;
@@ -295,12 +303,14 @@ export interface StopSpec {
 	drainMs: number;
 	terminateMs: number;
 }
-/** A socket that the angel binds. `address` as declared; `fd` order is the order in `listen`. */
+/** An address that the angel binds. The order of descriptors is the order in `listen`. */
 export interface ListenSpec {
 	name: string;
 	host: string | null;
 	port: number | null;
 	socketPath: string | null;
+	/** Sockets wanted at this address; 1: one that all instances share. */
+	slots: number;
 }
 interface ChildFields {
 	/** The id, with `.1`, `.2` … for instances: unique among its siblings. */
@@ -546,6 +556,8 @@ function resolving(parseDuration: ParseDuration) {
 	const processOf = (child: NodeDeclaration | CommandDeclaration, names: Names, above: Above): ProcessSpec => {
 		const { listen = {}, stop } = child;
 		const limits = child.kind === 'node' ? defaults.stopNode : defaults.stopCommand;
+		const accept = child.accept ?? (child.kind === 'node' ? 'slots' : 'shared');
+		const slots = accept === 'slots' ? (child.instances ?? 1) : 1;
 		const common: Omit<NodeSpec, 'kind' | 'module' | 'args' | 'execArgv'> = {
 			...names,
 			restart: restartOf(child.restart, above, child.significant),
@@ -553,7 +565,7 @@ function resolving(parseDuration: ParseDuration) {
 			live: child.live === undefined ? null : liveOf(child.live),
 			heartbeat: child.kind === 'node' && child.heartbeat !== 0 ? heartbeatOf(child.heartbeat, defaults.heartbeat) : null,
 			stop: { drainMs: drainOf(stop?.drain, limits.drainMs), terminateMs: ms(stop?.terminate, limits.terminateMs) },
-			listen: Object.entries(listen).map(([name, address]) => listenOf(name, address)),
+			listen: Object.entries(listen).map(([name, address]) => listenOf(name, address, slots)),
 			env: { ...child.env },
 			envFile: child.envFile ?? null,
 			inheritEnv: child.inheritEnv ?? [],
@@ -633,7 +645,7 @@ type Above = Pick<SupervisorSpec, 'path' | 'strategy' | 'intensity'>;
 const joinPath = (path: string, id: string) => (path === '' ? id : `${path}/${id}`);
 
 /** Where a declared address is: a port, `'host:port'`, `'[::1]:port'` or `'unix:/path'`. */
-export function addressOf(address: number | string): Omit<ListenSpec, 'name'> {
+export function addressOf(address: number | string): Omit<ListenSpec, 'name' | 'slots'> {
 	if (typeof address === 'number') return { host: null, port: address, socketPath: null };
 	if (address.startsWith('unix:')) return { host: null, port: null, socketPath: address.slice('unix:'.length) };
 	const colon = address.lastIndexOf(':');
@@ -664,9 +676,15 @@ function atAddress(address: number | string): ViewDeclaration {
 export const isLoopback = (host: string) => /^(127(\.\d+){3}|::1|localhost)$/.test(host);
 
 /** A socket is bound to an address, not to a name: of names only `localhost` is sure everywhere. */
-function listenOf(name: string, address: number | string): ListenSpec {
+function listenOf(name: string, address: number | string, slots: number): ListenSpec {
 	const { host, port, socketPath } = addressOf(address);
-	return { name, host: host === 'localhost' ? '127.0.0.1' : host, port, socketPath };
+	return { name, host: host === 'localhost' ? '127.0.0.1' : host, port, socketPath, slots: socketPath === null ? slots : 1 };
+}
+
+/** All that the processes of a tree declare to listen on. */
+export function listenersOf(spec: ChildSpec): ListenSpec[] {
+	if (spec.kind === 'supervisor') return spec.children.flatMap(listenersOf);
+	return spec.kind === 'node' || spec.kind === 'command' ? spec.listen : [];
 }
 
 function probeOf(given: Probe): ProbeSpec {

@@ -270,6 +270,12 @@ const wrong: Array<[what: string, declaration: unknown, line: string]> = [
 		`${at}.listen['a:b']: expected a name of letters, digits, - and _, got 'a:b'`,
 	],
 	[
+		'a way to accept',
+		withNode({ listen: { http: 80 }, accept: 'slot' }),
+		`${at}.accept: expected 'shared' or 'slots' (did you mean 'slots'?), got 'slot'`,
+	],
+	['a way to accept nothing', withNode({ accept: 'slots' }), `${at}.accept: expected nothing without 'listen', got 'slots'`],
+	[
 		'a port claimed twice in one child',
 		withNode({ listen: { http: 80, admin: '127.0.0.1:80' } }),
 		`${at}.listen.admin: expected an address that nobody else claims, got '127.0.0.1:80', which ${at}.listen.http claims`,
@@ -573,11 +579,30 @@ for (const [what, declared, ready] of readiness)
 test('addresses to listen on', () => {
 	const listen = { all: 80, local: 'localhost:81', six: '[::1]:82', file: 'unix:/run/a.sock' };
 	assert.equal((resolveSpec(withNode({ listen })).root.children[0] as NodeSpec).listen, [
-		{ name: 'all', host: null, port: 80, socketPath: null },
-		{ name: 'local', host: '127.0.0.1', port: 81, socketPath: null },
-		{ name: 'six', host: '::1', port: 82, socketPath: null },
-		{ name: 'file', host: null, port: null, socketPath: '/run/a.sock' },
+		{ name: 'all', host: null, port: 80, socketPath: null, slots: 1 },
+		{ name: 'local', host: '127.0.0.1', port: 81, socketPath: null, slots: 1 },
+		{ name: 'six', host: '::1', port: 82, socketPath: null, slots: 1 },
+		{ name: 'file', host: null, port: null, socketPath: '/run/a.sock', slots: 1 },
 	]);
 });
+
+const accepting: Array<[what: string, declared: Record<string, unknown>, slots: number[]]> = [
+	['a socket for each instance of a node', { instances: 3 }, [3, 1]],
+	['one for all, if that is wished', { instances: 3, accept: 'shared' }, [1, 1]],
+	['one for one', { accept: 'slots' }, [1, 1]],
+];
+for (const [what, declared, slots] of accepting) {
+	test(`sockets: ${what}; of a unix socket there is one`, () => {
+		const listen = { http: 80, file: 'unix:/run/a.sock' };
+		const { children } = resolveSpec(withNode({ listen, ...declared })).root;
+		for (const child of children) {
+			const found = (child as NodeSpec).listen;
+			assert.equal(
+				found.map((each) => each.slots),
+				slots,
+			);
+		}
+	});
+}
 
 test.run();

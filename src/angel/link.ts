@@ -1,8 +1,10 @@
 /** What angel and master say to each other, over a socket pair that ends with either of them: one JSON object a line. */
 import type net from 'node:net';
-import type { ListenSpec, StopMode, StopSpec } from '../../machines/spec.ts';
+import type { StopMode, StopSpec } from '../../machines/spec.ts';
 import { LineSplitter } from '../control/lines.ts';
 import type { Leftover } from '../master/host.ts';
+import type { Handed } from '../master/slots.ts';
+import type { Slots } from './sockets.ts';
 
 /** What is to run, all of it: the angel knows no specs. */
 export interface SpawnOrder {
@@ -14,7 +16,7 @@ export interface SpawnOrder {
 	cwd: string;
 	env: Record<string, string>;
 	/** Sockets to hand down, from descriptor 3 on, in this order. */
-	listen: ListenSpec[];
+	sockets: Handed[];
 	/** For a later master that has to stop it without a spec, or waits for its first line. */
 	stop: StopSpec;
 	logFrom: number;
@@ -34,7 +36,14 @@ export type ToAngel =
 	| { do: 'signal'; workerId: string; signal: 'SIGTERM' | 'SIGKILL' };
 
 export type ToMaster =
-	| { do: 'inventory'; leftovers: Leftover[]; incarnations: Array<[string, number]>; masterIncarnation: number; view: ViewWish }
+	| {
+			do: 'inventory';
+			leftovers: Leftover[];
+			incarnations: Array<[string, number]>;
+			masterIncarnation: number;
+			slots: Slots;
+			view: ViewWish;
+	  }
 	| { do: 'spawned'; workerId: string; pid: number; startTicks: number }
 	| { do: 'failed'; workerId: string; message: string }
 	| { do: 'exited'; workerId: string; code: number | null; signal: string | null }

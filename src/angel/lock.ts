@@ -31,7 +31,7 @@ function listen(path: string): Promise<net.Server | null> {
 	});
 }
 
-/** Whether somebody accepts on a unix socket. */
+/** Whether somebody listens on a unix socket. */
 export function answers(path: string): Promise<boolean> {
 	return new Promise((resolve) => {
 		const socket = net.connect(path);
@@ -40,7 +40,8 @@ export function answers(path: string): Promise<boolean> {
 			resolve(answer);
 		};
 		socket.once('connect', () => end(true));
-		socket.once('error', () => end(false));
+		// Anything but a refusal, such as a full queue, comes of somebody who is there.
+		socket.once('error', ({ code }: NodeJS.ErrnoException) => end(code !== 'ECONNREFUSED' && code !== 'ENOENT'));
 		socket.setTimeout(ASK_MS, () => end(true));
 	});
 }

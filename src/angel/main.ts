@@ -10,7 +10,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type AngelEffects, angelMachine } from '../../machines/angel.ts';
 import { requestOf, type Signal } from '../../machines/signals.ts';
-import type { ChildSpec, StopMode } from '../../machines/spec.ts';
+import { type ChildSpec, type ListenSpec, listenersOf, type StopMode } from '../../machines/spec.ts';
 import { serveControl } from '../control/server.ts';
 import { type AngelPid, choirHome, ensureDir, logFile, logsDir, readAngelPid, socketPath, treeDir } from '../home.ts';
 import { bootId, killGroup, killOne, startTicks } from '../hosts/proc.ts';
@@ -59,6 +59,7 @@ class Angel {
 	#treeId = '';
 	#bundle = '';
 	#holdsActors = false;
+	#listen: ListenSpec[] = [];
 	#identity: AngelPid | null = null;
 	#lock: net.Server | null = null;
 	#events: EventLog | null = null;
@@ -182,6 +183,7 @@ class Angel {
 				this.#bundle = result.bundle;
 				for (const line of result.warnings) process.stderr.write(`warning: ${visibleLines(line)}\n`);
 				this.#holdsActors = holdsActors(result.outline.root);
+				this.#listen = listenersOf(result.outline.root);
 				this.#send({ type: 'spec.checked', stopTimeoutMs: result.stopTimeoutMs, master: result.master });
 			},
 			(error: Error) => this.#send({ type: 'spec.refused', exitCode: 1, lines: [error.message] }),
@@ -235,6 +237,7 @@ class Angel {
 					this.#master?.link.send({ do: what, workerId, ...rest } as ToMaster);
 				},
 			);
+			await this.#sockets.bind(this.#listen);
 			const control = await bindPath(socketPath(dir, 'control.sock'));
 			fs.chmodSync(socketPath(dir, 'control.sock'), 0o600);
 			this.#controlFd = control.fd;
@@ -343,6 +346,7 @@ class Angel {
 			leftovers: processes.leftovers,
 			incarnations: processes.incarnations,
 			masterIncarnation: this.#masterIncarnation,
+			slots: (this.#sockets as Sockets).slots,
 			view: this.#options.view ?? (this.#options.foreground ? 'on' : 'off'),
 		});
 	}

@@ -71,8 +71,8 @@ export class Processes {
 
 	spawn(order: SpawnOrder): void {
 		this.#incarnations.set(order.path, Math.max(order.incarnation, this.#incarnations.get(order.path) ?? 0));
-		if (order.listen.length === 0) return this.#spawn(order, []);
-		this.#sockets.descriptors(order.listen).then(
+		if (order.sockets.length === 0) return this.#spawn(order, []);
+		this.#sockets.descriptors(order.sockets).then(
 			(descriptors) => this.#spawn(order, descriptors),
 			(error: Error) => this.#tell({ workerId: order.workerId, what: 'failed', message: error.message }),
 		);

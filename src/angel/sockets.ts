@@ -1,79 +1,226 @@
-/** The listening sockets of a tree. The angel binds them and never accepts: workers inherit the descriptors. */
+/**
+ * The listening sockets of a tree. The angel binds them and never accepts: workers inherit the descriptors. They listen from
+ * the start, so that a connection waits for the first worker as it waits for the next one.
+ */
+import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
+import path from 'node:path';
+import type { Readable } from 'node:stream';
 import { getSystemErrorMap } from 'node:util';
 import type { ListenSpec } from '../../machines/spec.ts';
+import type { Handed } from '../master/slots.ts';
+import { nameHolder } from './holder.ts';
 import { answers } from './lock.ts';
 
 interface Handle {
-	fd: number;
+	readonly fd: number;
+	setBlocking(blocking: boolean): number;
 	close(): void;
+}
+
+interface BoundHandle extends Handle {
+	/** An error number; that of a bind that was refused comes only here. */
+	getsockname(out: object): number;
 }
 
 /**
  * Node's own way to a bound socket that nobody listens on yet: `net.Server` would accept and swallow clients.
  * It answers with an error number in place of a handle if it fails.
  */
-const createServerHandle = (net as unknown as { _createServerHandle(address: string | null, port: number, type: number): Handle | number })
-	._createServerHandle;
+const createServerHandle = (net as unknown as { _createServerHandle: CreateServerHandle })._createServerHandle;
+type CreateServerHandle = (address: string, port: number, type: number, fd?: undefined, bindFlags?: number) => BoundHandle | number;
 
-/** Binds a unix socket that the angel holds for the master. What a dead holder left at the path is removed. */
-export async function bindPath(path: string): Promise<Handle> {
-	if (fs.existsSync(path)) {
-		if (await answers(path)) throw new Error(`another process listens on ${path}`);
-		fs.rmSync(path);
+/** A name for each. */
+let asides = 0;
+
+/** libuv's UV_TCP_REUSEPORT, which an older Node ignores: then the second of such sockets cannot listen. */
+const REUSE_PORT = 2;
+const LISTEN_MS = 10_000;
+/** sun_path holds 108 bytes on Linux and 104 on macOS, the closing NUL among them. */
+const SOCKET_PATH_BYTES = 103;
+
+class BindError extends Error {
+	readonly code: string;
+
+	constructor(spec: Address, code: string, detail: string) {
+		const hint = code === 'EADDRINUSE' ? `${nameHolder(spec)} has it` : code === 'EACCES' ? 'this user may not' : detail;
+		super(`cannot listen on ${nameOf(spec)}: ${hint}`);
+		this.code = code;
 	}
-	return bound(createServerHandle(path, -1, -1), path);
 }
 
-function bound(handle: Handle | number, name: string): Handle {
-	if (typeof handle !== 'number') return handle;
-	const { code, message } = systemError(handle);
-	const hint = code === 'EADDRINUSE' ? ': another process has it' : code === 'EACCES' ? ': this user may not' : ` (${message})`;
-	throw new Error(`cannot listen on ${name}${hint}`);
+type Address = Pick<ListenSpec, 'host' | 'port' | 'socketPath'>;
+const keyOf = ({ host, port, socketPath }: Address) => socketPath ?? `${host ?? '*'}:${port}`;
+const nameOf = ({ host, port, socketPath }: Address) =>
+	socketPath ?? (host === null ? `port ${port}` : net.isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`);
+
+/** How many sockets an address has, for those that have more than one: by host and port. */
+export type Slots = Record<string, number>;
+export const slotsAt = (slots: Slots, address: Address): number => slots[keyOf(address)] ?? 1;
+
+/**
+ * Binds a unix socket that the angel holds. What a dead holder left at the path is replaced; anything else is refused. It
+ * is bound aside and renamed, so that a client finds the old one or the new one.
+ */
+export async function bindPath(socketPath: string): Promise<Handle> {
+	const spec = { host: null, port: null, socketPath };
+	const there = fs.lstatSync(socketPath, { throwIfNoEntry: false });
+	if (there !== undefined && !there.isSocket()) throw new BindError(spec, 'EEXIST', 'there is a file of that name, which is no socket');
+	if (there !== undefined && (await answers(socketPath))) throw new BindError(spec, 'EADDRINUSE', '');
+	const aside = path.join(path.dirname(socketPath), `.${process.pid.toString(36)}-${asides++}`);
+	if (Buffer.byteLength(aside) > SOCKET_PATH_BYTES) throw new BindError(spec, 'ENAMETOOLONG', 'its folder has too long a name');
+	const handle = checked(createServerHandle(aside, -1, -1), spec);
+	const { ino, dev } = fs.lstatSync(aside);
+	fs.renameSync(aside, socketPath);
+	return {
+		fd: handle.fd,
+		setBlocking: (blocking) => handle.setBlocking(blocking),
+		close() {
+			const now = fs.lstatSync(socketPath, { throwIfNoEntry: false });
+			if (now?.ino === ino && now.dev === dev) fs.rmSync(socketPath, { force: true });
+			handle.close();
+		},
+	};
 }
 
-function systemError(number: number): { code: string; message: string } {
-	const [code, message] = getSystemErrorMap().get(number) ?? [String(number), 'unknown error'];
-	return { code, message };
+function checked(handle: BoundHandle | number, spec: Address): Handle {
+	const error = typeof handle === 'number' ? handle : spec.socketPath === null ? handle.getsockname({}) : 0;
+	if (typeof handle !== 'number' && error === 0) return handle;
+	if (typeof handle !== 'number') handle.close();
+	const [code, message] = systemError(error);
+	throw new BindError(spec, code, message);
 }
 
-/** All sockets of the tree's children, bound when first asked for and held until the angel ends. */
+function systemError(number: number): [code: string, message: string] {
+	return getSystemErrorMap().get(number) ?? [String(number), 'unknown error'];
+}
+
+/** All sockets of the tree's children, held until the angel ends. */
 export class Sockets {
-	readonly #handles = new Map<string, Promise<Handle>>();
+	/** By address: one socket, or one for each slot. */
+	readonly #held = new Map<string, Promise<Handle[]>>();
+	readonly #slots: Slots = {};
 
-	/** The descriptors to hand down, in the order asked. */
-	async descriptors(listen: readonly ListenSpec[]): Promise<number[]> {
-		return Promise.all(listen.map(async (spec) => (await this.#handleOf(spec)).fd));
+	/** How many sockets there are where there are several. */
+	get slots(): Slots {
+		return { ...this.#slots };
+	}
+
+	/** Binds them all. Rejects with a sentence for each that cannot be. */
+	async bind(listen: readonly ListenSpec[]): Promise<void> {
+		const results = await Promise.allSettled(
+			[...new Map(listen.map((spec) => [keyOf(spec), spec])).values()].map((spec) => this.#hold(spec)),
+		);
+		const failures = results.flatMap((result) => (result.status === 'rejected' ? [(result.reason as Error).message] : []));
+		if (failures.length > 0) throw new Error(failures.join('; '));
+	}
+
+	/** The descriptors to hand down, in the order asked. What has been added to the tree since is bound now. */
+	async descriptors(wanted: readonly Handed[]): Promise<number[]> {
+		return Promise.all(wanted.map(async ({ address, slot }) => ((await this.#hold({ ...address, slots: 1 }))[slot] as Handle).fd));
 	}
 
 	async close(): Promise<void> {
-		for (const [name, handle] of this.#handles) {
-			await handle.then(
-				(held) => held.close(),
-				() => {},
-			);
-			this.#handles.delete(name);
+		for (const [key, handles] of this.#held) {
+			for (const handle of await handles.catch(() => [])) handle.close();
+			this.#held.delete(key);
 		}
 	}
 
-	#handleOf({ host, port, socketPath }: ListenSpec): Promise<Handle> {
-		const name = socketPath ?? `${host ?? '*'}:${port}`;
-		const held = this.#handles.get(name);
+	#hold(spec: ListenSpec): Promise<Handle[]> {
+		const key = keyOf(spec);
+		const held = this.#held.get(key);
 		if (held !== undefined) return held;
-		const binding = socketPath === null ? bindPort(host, port as number) : bindPath(socketPath);
-		this.#handles.set(name, binding);
-		// A port that is taken now may be free at the next try.
-		binding.catch(() => this.#handles.delete(name));
-		return binding;
+		const holding = open(spec);
+		this.#held.set(key, holding);
+		holding.then(
+			({ length }) => {
+				if (length > 1) this.#slots[key] = length;
+			},
+			// A port that is taken now may be free at the next try.
+			() => this.#held.delete(key),
+		);
+		return holding;
 	}
 }
 
-async function bindPort(host: string | null, port: number): Promise<Handle> {
-	if (host !== null) return bound(createServerHandle(host, port, net.isIPv6(host) ? 6 : 4), `${host}:${port}`);
-	// As Node does without a host: both families on one socket where the machine has IPv6.
-	const both = createServerHandle('::', port, 6);
-	return typeof both === 'number' && systemError(both).code !== 'EADDRINUSE'
-		? bound(createServerHandle('0.0.0.0', port, 4), `port ${port}`)
-		: bound(both, `port ${port}`);
+async function open(spec: ListenSpec): Promise<Handle[]> {
+	const { socketPath, slots } = spec;
+	const handles = socketPath !== null ? [await bindPath(socketPath)] : slots > 1 ? bindSlots(spec) : [bindPort(spec)];
+	try {
+		const [first = 0, ...others] = await listenOn(handles);
+		if (first !== 0) throw new BindError(spec, ...systemError(first));
+		// This Node, or this system, cannot: one for all.
+		if (others.some((error) => error !== 0)) for (const handle of handles.splice(1)) handle.close();
+		// As systemd hands them down. Once only: it is of the socket, not of who holds it, and programs change it while they run.
+		for (const handle of handles) handle.setBlocking(true);
+		return handles;
+	} catch (error) {
+		for (const handle of handles) handle.close();
+		throw error;
+	}
 }
+
+/** A socket for each slot, or one where that cannot be. The kernel gives each new connection to one of those that listen. */
+function bindSlots(spec: ListenSpec): Handle[] {
+	// Without the flag first: with it, this would share the port of another tree of this user.
+	bindPort(spec).close();
+	const handles: Handle[] = [];
+	try {
+		for (let slot = 0; slot < spec.slots; slot++) handles.push(bindPort(spec, REUSE_PORT));
+		return handles;
+	} catch {
+		for (const handle of handles) handle.close();
+		return [bindPort(spec)];
+	}
+}
+
+function bindPort(spec: ListenSpec, bindFlags = 0): Handle {
+	const { host } = spec;
+	const port = spec.port as number;
+	const bind = (address: string, type: number) => checked(createServerHandle(address, port, type, undefined, bindFlags), spec);
+	if (host !== null) return bind(host, net.isIPv6(host) ? 6 : 4);
+	// As Node does without a host: both families on one socket where the machine has IPv6.
+	try {
+		return bind('::', 6);
+	} catch (error) {
+		if ((error as BindError).code === 'EADDRINUSE') throw error;
+		return bind('0.0.0.0', 4);
+	}
+}
+
+/**
+ * Makes sockets listen, and answers with an error number for each. A process of its own does it and is gone at once: in this one
+ * the sockets would accept from then on.
+ */
+function listenOn(handles: readonly Handle[]): Promise<number[]> {
+	return new Promise((resolve, reject) => {
+		const { NODE_OPTIONS: _, ...env } = process.env;
+		const child = spawn(process.execPath, ['-e', listenScript, String(handles.length)], {
+			env,
+			stdio: ['ignore', 'pipe', 'inherit', ...handles.map(({ fd }) => fd)],
+			timeout: LISTEN_MS,
+			killSignal: 'SIGKILL',
+		});
+		let said = '';
+		(child.stdout as Readable).setEncoding('utf8').on('data', (text: string) => {
+			said += text;
+		});
+		child.once('error', reject);
+		child.once('close', (code, signal) => {
+			if (code === 0) resolve(JSON.parse(said) as number[]);
+			else reject(new Error(`the process that makes the sockets listen ended with ${code ?? signal}`));
+		});
+	});
+}
+
+const listenScript = `
+	const open = require('node:net')._createServerHandle;
+	const errors = Array.from({ length: Number(process.argv[1]) }, (_, index) => {
+		const handle = open(null, null, null, 3 + index);
+		return typeof handle === 'number' ? handle : handle.listen(511) || 0;
+	});
+	require('node:fs').writeSync(1, JSON.stringify(errors));
+	process.exit(0);
+`;

@@ -30,6 +30,7 @@ export interface ChildStatus {
 	lastExit?: { reason: string; code: number | null; signal: string | null; at?: unknown; maxRssBytes?: number | null } | null;
 	memoryBytes?: number | null;
 	cpuPercent?: number | null;
+	accept?: 'shared' | 'slots' | null;
 	/** Why it is down for good: gaveUp, fatal, finished or stopped. */
 	standing?: string | null;
 	/** One sentence on that. */

@@ -1,12 +1,14 @@
 /** In the place of a host that is opened when it is first needed: what is asked of it before waits, in order. */
 import type { Host, Run, Tell } from '../master/host.ts';
 
+type Asked = Exclude<keyof Host, 'discard' | 'adopt' | 'changed'>;
+
 export class LaterHost implements Host {
 	readonly #open: () => Promise<Host>;
 	readonly #tell: Tell;
 	readonly #now: () => number;
 	#host: Host | null = null;
-	#waiting: Array<{ what: Exclude<keyof Host, 'discard' | 'adopt'>; run: Run }> = [];
+	#waiting: Array<{ what: Asked; run: Run }> = [];
 	#opening = false;
 
 	constructor(open: () => Promise<Host>, tell: Tell, now: () => number) {
@@ -39,11 +41,16 @@ export class LaterHost implements Host {
 		this.#ask('kill', run);
 	}
 
+	/** As long as it is not open nothing of it serves. */
+	changed(run: Run, state: string): void {
+		this.#host?.changed?.(run, state);
+	}
+
 	forget(run: Run): void {
 		this.#ask('forget', run);
 	}
 
-	#ask(what: Exclude<keyof Host, 'discard' | 'adopt'>, run: Run): void {
+	#ask(what: Asked, run: Run): void {
 		if (this.#host !== null) return this.#host[what](run);
 		this.#waiting.push({ what, run });
 		if (this.#opening) return;

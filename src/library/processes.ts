@@ -5,10 +5,11 @@
 import fs from 'node:fs';
 import net from 'node:net';
 import { nanoid } from 'nanoid';
+import type { ListenSpec } from '../../machines/spec.ts';
 import type { ToAngel, ToMaster } from '../angel/link.ts';
 import { takeLock } from '../angel/lock.ts';
 import { type Identity, leftBehind, Processes } from '../angel/processes.ts';
-import { Sockets } from '../angel/sockets.ts';
+import { Sockets, slotsAt } from '../angel/sockets.ts';
 import { serveControl } from '../control/server.ts';
 import { choirHome, ensureDir, socketPath, treeDir } from '../home.ts';
 import { killGroup, killOne } from '../hosts/proc.ts';
@@ -24,6 +25,8 @@ export interface LocalOptions {
 	base: string;
 	tell: Tell;
 	now: () => number;
+	/** What its children listen on. */
+	listen: readonly ListenSpec[];
 	note: (event: string, path: string, message: string) => void;
 }
 
@@ -63,6 +66,12 @@ export class LocalProcesses {
 				return left;
 			});
 			const local = new LocalProcesses(dir, lock, options);
+			try {
+				await local.#sockets.bind(options.listen);
+			} catch (error) {
+				await local.close();
+				throw error;
+			}
 			await local.#listen(socketPath(dir, 'control.sock'));
 			return local;
 		} catch (error) {
@@ -93,12 +102,18 @@ export class LocalProcesses {
 			base,
 			link: { send: (message) => this.#order(message) },
 			workers: this.workers,
+			slotsAt: (address) => this.slotsAt(address),
 			tell,
 			now,
 			newToken: () => nanoid(),
 			unrotated,
 		});
 		process.once('exit', this.#killAll);
+	}
+
+	/** How many sockets there are at an address. */
+	slotsAt(address: ListenSpec): number {
+		return slotsAt(this.#sockets.slots, address);
 	}
 
 	/** Kills what is left of the tree, and resolves when it is gone and all that was held is free. */

@@ -1,7 +1,7 @@
 /** Runs a tree within this process: the master's part, and without an angel. */
 import { nanoid } from 'nanoid';
 import type { SupervisorEnd } from '../../machines/master.ts';
-import type { ChildSpec, StopMode, TreeDeclaration, TreeSpec } from '../../machines/spec.ts';
+import { type ChildSpec, listenersOf, type StopMode, type TreeDeclaration, type TreeSpec } from '../../machines/spec.ts';
 import type { WorkerContext } from '../../machines/worker.ts';
 import { ActorHost } from '../hosts/actors.ts';
 import { asNobody } from '../hosts/containment.ts';
@@ -72,6 +72,7 @@ class Local implements Running<TreeDeclaration> {
 		this.#statuses = new StatusReader(this.#now, {
 			says: (workerId) => this.#processes?.workers.statusText(workerId) ?? this.#processes?.threads.statusText(workerId) ?? null,
 			threadUsage: (workerId) => this.#processes?.threads.usage(workerId) ?? null,
+			slotsAt: (address) => this.#processes?.slotsAt(address) ?? 1,
 		});
 		this.ended = new Promise<SupervisorEnd>((resolve) => {
 			this.#end = resolve;
@@ -118,6 +119,7 @@ class Local implements Running<TreeDeclaration> {
 			base: this.#base,
 			tell: this.#tell,
 			now: this.#now,
+			listen: listenersOf(this.#spec.root),
 			note: (event, path, message) => this.#news({ level: 'info', path, event, message }),
 		}).then(
 			(processes) => {

@@ -40,6 +40,8 @@ export interface Host {
 	askToDrain(run: Run): void;
 	terminate(run: Run): void;
 	kill(run: Run): void;
+	/** Its machine has another state, as XState names it. */
+	changed?(run: Run, state: string): void;
 	forget(run: Run): void;
 	discard?(path: string): void;
 }

@@ -12,6 +12,7 @@ import { requestOf, type Signal } from '../../machines/signals.ts';
 import type { WorkerContext } from '../../machines/worker.ts';
 import { onSignal } from '../angel/arm.ts';
 import { Link, type ToAngel, type ToMaster } from '../angel/link.ts';
+import { slotsAt } from '../angel/sockets.ts';
 import { serveControl } from '../control/server.ts';
 import { ActorHost } from '../hosts/actors.ts';
 import { startTicks } from '../hosts/proc.ts';
@@ -147,6 +148,7 @@ function startWhenLoaded(): void {
 		base: path.dirname(specFile),
 		link,
 		workers,
+		slotsAt: (address) => slotsAt(known.slots, address),
 		tell,
 		now: () => clock.now(),
 		newToken: () => nanoid(),
@@ -185,6 +187,7 @@ function startWhenLoaded(): void {
 	const status = new StatusReader(() => clock.now(), {
 		says: (workerId) => workers.statusText(workerId) ?? threads.statusText(workerId),
 		threadUsage: (workerId) => threads.usage(workerId),
+		slotsAt: (address) => slotsAt(known.slots, address),
 	});
 	door = new Door({
 		spec: spec.view,

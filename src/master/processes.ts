@@ -1,7 +1,7 @@
 /** How OS children come to life and go: what the worker machines ask for, as orders to the angel and words to the workers. */
 import fs from 'node:fs';
 import path from 'node:path';
-import type { LiveSpec, NodeSpec, ProcessSpec } from '../../machines/spec.ts';
+import type { ListenSpec, LiveSpec, NodeSpec, ProcessSpec } from '../../machines/spec.ts';
 import type { Link, SpawnOrder, ToAngel, ToMaster } from '../angel/link.ts';
 import { logFile, socketPath } from '../home.ts';
 import { childEnvironment } from '../hosts/environment.ts';
@@ -9,7 +9,9 @@ import { sample } from '../hosts/proc.ts';
 import { Follower } from '../logs/follow.ts';
 import { firstLook, LOOK_MS, type Look, Upkeep } from '../logs/upkeep.ts';
 import { bundle, needsBundle } from '../spec/bundle.ts';
+import type { Spare } from '../worker/cover.ts';
 import type { Host, Leftover, Run, Tell } from './host.ts';
+import { type Handed, Slots } from './slots.ts';
 import { keepProbing, patternOf, pause, type Surroundings, untilPassed } from './watches.ts';
 import type { Workers } from './workers.ts';
 
@@ -21,6 +23,8 @@ export interface ProcessHostOptions {
 	/** Where its orders go. */
 	link: Pick<Link<ToAngel, ToMaster>, 'send'>;
 	workers: Workers;
+	/** How many sockets there are at an address. */
+	slotsAt: (address: ListenSpec) => number;
 	tell: Tell;
 	now: () => number;
 	newToken: () => string;
@@ -28,6 +32,8 @@ export interface ProcessHostOptions {
 	unrotated: (path: string, why: string) => void;
 }
 
+/** The first descriptor that is handed down, as systemd has it. */
+const FIRST_SOCKET = 3;
 /** Between two looks at memory peaks. */
 const PEAK_MS = 30_000;
 /** Between two looks at a child's output for the line that says ready. */
@@ -52,12 +58,14 @@ export class ProcessHost implements Host {
 	readonly #options: ProcessHostOptions;
 	readonly #held = new Map<string, Held>();
 	readonly #upkeep: Upkeep;
+	readonly #slots: Slots;
 	readonly #intervals: NodeJS.Timeout[];
 	/** A copy: each look at the real one is a call into the operating system's. */
 	readonly #environment = { ...process.env };
 
 	constructor(options: ProcessHostOptions) {
 		this.#options = options;
+		this.#slots = new Slots(options.slotsAt, (workerId, slots) => options.workers.cover(workerId, slots));
 		this.#upkeep = new Upkeep(options.dir, options.unrotated);
 		this.#intervals = [setInterval(() => this.#samplePeaks(), PEAK_MS), setInterval(() => this.#lookAround(), LOOK_MS)];
 		for (const interval of this.#intervals) interval.unref();
@@ -179,6 +187,10 @@ export class ProcessHost implements Host {
 		this.#signal(run, 'SIGKILL');
 	}
 
+	changed(run: Run, state: string): void {
+		this.#slots.changed(run, state);
+	}
+
 	forget(run: Run): void {
 		this.#held.get(run.workerId)?.over?.abort();
 		this.#held.delete(run.workerId);
@@ -212,14 +224,17 @@ export class ProcessHost implements Host {
 		const { run, around } = held;
 		const { dir, base, workers, newToken } = this.#options;
 		const token = newToken();
-		const listen = spec.listen.map((entry, index) => ({ ...entry, fd: 3 + index }));
+		const listen = spec.listen.map((entry, index) => ({ ...entry, fd: FIRST_SOCKET + index }));
+		const spares = this.#slots.sparesOf(spec);
 		const own = this.#namesOf(run);
 		if (spec.kind === 'node') {
 			own.CHOIR_CONTROL = socketPath(dir, 'control.sock');
 			own.CHOIR_TOKEN = token;
 			own.CHOIR_HEARTBEAT_MS = String(spec.heartbeat?.everyMs ?? 0);
 			own.CHOIR_READY = spec.ready.kind === 'signal' ? 'signal' : '';
+			own.CHOIR_DRAIN_MS = String(spec.stop.drainMs);
 			own.CHOIR_LISTEN = JSON.stringify(listen);
+			own.CHOIR_SPARES = JSON.stringify(sparesIn(spares, FIRST_SOCKET + listen.length));
 		}
 		if (listen.length > 0) {
 			own.LISTEN_FDS = String(listen.length);
@@ -236,7 +251,8 @@ export class ProcessHost implements Host {
 		await this.#upkeep.beforeStart(run.path, spec.logs);
 		if (spec.ready.kind === 'output') held.logFrom = fs.statSync(logFile(dir, run.path), { throwIfNoEntry: false })?.size ?? 0;
 		const { workerId, path: childPath, incarnation, stop } = run;
-		return { workerId, path: childPath, incarnation, file, args, cwd: around.cwd, env, listen: spec.listen, stop, logFrom: held.logFrom };
+		const sockets = [...this.#slots.ownOf(spec), ...spares];
+		return { workerId, path: childPath, incarnation, file, args, cwd: around.cwd, env, sockets, stop, logFrom: held.logFrom };
 	}
 
 	async #nodeCommand({ module, args, execArgv }: NodeSpec): Promise<{ file: string; args: string[] }> {
@@ -284,6 +300,18 @@ export class ProcessHost implements Host {
 			if (spec !== null) this.#upkeep.look(childPath, (spec as ProcessSpec).logs, held.look);
 		}
 	}
+}
+
+/** The descriptors of spare sockets, which begin with `from`. */
+function sparesIn(sockets: readonly Handed[], from: number): Spare[] {
+	const spares = new Map<string, Spare>();
+	for (const [index, { address, slot }] of sockets.entries()) {
+		const key = `${address.name}#${slot}`;
+		const spare = spares.get(key) ?? { name: address.name, slot, fds: [] };
+		spare.fds.push(from + index);
+		spares.set(key, spare);
+	}
+	return [...spares.values()];
 }
 
 /** A program that takes sockets wants to know that they are meant for it: its pid, which only it can know. */

@@ -1,5 +1,5 @@
 /** The status of a tree as users get it: what the machines know, and what /proc says of each process. */
-import type { Exit } from '../../machines/spec.ts';
+import type { Accept, ChildSpec, Exit, ListenSpec } from '../../machines/spec.ts';
 import { sample } from '../hosts/proc.ts';
 import type { ThreadUsage } from '../hosts/threads.ts';
 import type { ChildView } from './view.ts';
@@ -34,6 +34,8 @@ export interface ChildStatus {
 	/** Why it is down for good, if it is. */
 	standing: string | null;
 	note: string | null;
+	/** How it comes to its connections; null: it declares no address. */
+	accept: Accept | null;
 	/** What the worker last said of itself, by `status()`. */
 	says: string | null;
 	strategy?: string;
@@ -51,6 +53,8 @@ interface Usage {
 export interface Sources {
 	/** What it last said of itself. */
 	says: (workerId: string) => string | null;
+	/** How many sockets there are at an address. */
+	slotsAt: (address: ListenSpec) => number;
 	/** What a thread uses. */
 	threadUsage: (workerId: string) => ThreadUsage | null;
 }
@@ -107,12 +111,18 @@ export class StatusReader {
 			cpuPercent,
 			standing,
 			note,
+			accept: this.#acceptOf(spec),
 			says: workerId === null ? null : this.says(workerId),
 		};
 		if (view.count === null) return common;
 		const { count } = view;
 		const strategy = spec.kind === 'supervisor' ? spec.strategy : 'one_for_one';
 		return { ...common, strategy, count, children: view.children.map((child) => this.#statusOf(child, seen)) };
+	}
+
+	#acceptOf(spec: ChildSpec): Accept | null {
+		if ((spec.kind !== 'node' && spec.kind !== 'command') || spec.listen.length === 0) return null;
+		return spec.listen.some((address) => this.#sources.slotsAt(address) > 1) ? 'slots' : 'shared';
 	}
 
 	/** Memory and CPU time of what runs there; nulls where nothing does, or where it is not told. */

@@ -157,6 +157,8 @@ export class Tree {
 			changed: (machine, at) => {
 				const path = pathOf(machine);
 				if (path === '' || this.#specs.has(path)) this.#changes.set(path, at);
+				const run = this.#runs.get(machine);
+				if (run?.spec?.kind === 'node') this.#options.host.changed?.(run, this.kernel.state(machine) ?? 'dead');
 			},
 			intend: options.journal === undefined ? undefined : (machine, asked) => this.#writeDown(machine, asked),
 			// Asked for at each step: nobody may be watching now.

@@ -10,6 +10,8 @@ interface Expected {
 	maxRssBytes: number | null;
 	/** Whether its word counts for readiness. */
 	ready: boolean;
+	/** The slots that it covers; null: none has been said. */
+	cover: readonly number[] | null;
 }
 
 /** Words that workers say, as opposed to requests of users. */
@@ -28,7 +30,7 @@ export class Workers {
 
 	/** A worker that is about to be spawned, and the word by which it will be known. */
 	expect(workerId: string, token: string, readyBySignal: boolean): void {
-		this.#expected.set(workerId, { token, connection: null, maxRssBytes: null, ready: readyBySignal });
+		this.#expected.set(workerId, { token, connection: null, maxRssBytes: null, ready: readyBySignal, cover: null });
 	}
 
 	forget(workerId: string): void {
@@ -51,6 +53,14 @@ export class Workers {
 		const connection = this.#expected.get(workerId)?.connection ?? null;
 		connection?.send({ do: 'drain' });
 		return connection !== null;
+	}
+
+	/** The slots of siblings that it is to accept on from now on. */
+	cover(workerId: string, slots: readonly number[]): void {
+		const expected = this.#expected.get(workerId);
+		if (expected === undefined || (expected.cover !== null && String(expected.cover) === String(slots))) return;
+		expected.cover = slots;
+		expected.connection?.send({ do: 'cover', slots });
 	}
 
 	/** Whether a request is a worker's word: `status` is one only from a worker. */
@@ -89,6 +99,7 @@ export class Workers {
 		expected.connection?.destroy();
 		expected.connection = connection;
 		connection.context.set('workerId', worker);
+		if (expected.cover !== null) connection.send({ do: 'cover', slots: expected.cover });
 		connection.onClose(() => {
 			if (expected.connection === connection) expected.connection = null;
 		});

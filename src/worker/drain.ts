@@ -5,7 +5,7 @@ import net from 'node:net';
 import { ownListeners } from './armed.ts';
 import { workerState } from './state.ts';
 
-/** A client may just be sending on an idle connection: closed at once it would see a reset. */
+/** A client may just be sending on an idle connection: closed at once it would see a reset. Of a shorter drain limit, the half. */
 const IDLE_GRACE_MS = 1_000;
 const LOOK_MS = 100;
 
@@ -81,7 +81,7 @@ function closeServers(): void {
 		}
 		closeSessions(connections);
 	}
-	setTimeout(closeIdle, IDLE_GRACE_MS).unref();
+	setTimeout(closeIdle, Math.min(IDLE_GRACE_MS, (workerState()?.drainMs ?? 2 * IDLE_GRACE_MS) / 2)).unref();
 }
 
 /** A session of HTTP/2 tells its client to make another, and ends with its last stream. */

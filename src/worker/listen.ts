@@ -19,10 +19,18 @@ export function patchListen(state: WorkerState): void {
 		if (held !== null) given.add(held.fd);
 		this.once('listening', () => {
 			const counts = state.listen.length === 0 || held !== null;
+			if (held !== null) state.cover?.begin(held.name, this);
 			if (counts && state.readyBySignal && !state.libraryLoaded) sayReady(state);
 		});
 		return listen.apply(this, held !== null && byFd === undefined ? argumentsFor(held, args) : args);
 	} as typeof net.Server.prototype.listen;
+	const { cover } = state;
+	if (cover === null) return;
+	const { close } = net.Server.prototype;
+	net.Server.prototype.close = function (this: net.Server, ...args: Parameters<typeof close>) {
+		cover.end(this);
+		return close.apply(this, args);
+	};
 }
 
 interface ListenOptions {

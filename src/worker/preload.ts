@@ -5,6 +5,7 @@
 import { requestOf, type Signal } from '../../machines/signals.ts';
 import { armSignals } from './armed.ts';
 import { Channel } from './channel.ts';
+import { Cover, type Spare } from './cover.ts';
 import { drain, isDraining } from './drain.ts';
 import { patchListen } from './listen.ts';
 import { type Listening, shareState, type WorkerState, workerState } from './state.ts';
@@ -29,15 +30,27 @@ function take(signal: Signal, told: boolean): void {
 }
 
 function join(workerId: string, token: string): void {
-	const { CHOIR_CONTROL = '', CHOIR_PATH = '', CHOIR_HEARTBEAT_MS = '0', CHOIR_READY = '', CHOIR_LISTEN = '[]' } = process.env;
+	const {
+		CHOIR_CONTROL = '',
+		CHOIR_PATH = '',
+		CHOIR_HEARTBEAT_MS = '0',
+		CHOIR_READY = '',
+		CHOIR_LISTEN = '[]',
+		CHOIR_SPARES = '[]',
+		CHOIR_DRAIN_MS = '',
+	} = process.env;
+	const spares = JSON.parse(CHOIR_SPARES) as Spare[];
+	const cover = spares.length > 0 ? new Cover(spares) : null;
 	const state: WorkerState = {
 		path: CHOIR_PATH,
 		workerId,
 		listen: JSON.parse(CHOIR_LISTEN) as Listening[],
+		cover,
 		channel: null,
 		readyBySignal: CHOIR_READY === 'signal',
 		libraryLoaded: false,
 		inThread: false,
+		drainMs: CHOIR_DRAIN_MS === '' ? null : Number(CHOIR_DRAIN_MS),
 		drains: [],
 	};
 	shareState(state);
@@ -51,6 +64,7 @@ function join(workerId: string, token: string): void {
 		heartbeatMs: Number(CHOIR_HEARTBEAT_MS),
 		hear: (word) => {
 			if (word.do === 'drain') void drain({ told: false });
+			else if (word.do === 'cover' && Array.isArray(word.slots)) cover?.want(word.slots);
 		},
 	});
 	state.channel = channel;

@@ -1,5 +1,6 @@
 /** What the preload (in a thread: its first module) and the library `choir/worker` share. One object a process or thread, whichever of them is loaded first or twice. */
 import type { Channel } from './channel.ts';
+import type { Cover } from './cover.ts';
 
 export interface Listening {
 	name: string;
@@ -13,6 +14,8 @@ export interface WorkerState {
 	path: string;
 	workerId: string;
 	listen: Listening[];
+	/** null: there are no slots. */
+	cover: Cover | null;
 	channel: Pick<Channel, 'say' | 'sayPeak'> | null;
 	/** Readiness is the worker's to say; without its word, its listening says so. */
 	readyBySignal: boolean;
@@ -20,6 +23,8 @@ export interface WorkerState {
 	libraryLoaded: boolean;
 	/** It is a thread of the master: it has no sockets of the angel's. */
 	inThread: boolean;
+	/** How long a drain may take; null: that is not known here. */
+	drainMs: number | null;
 	drains: Array<() => unknown>;
 }
 

@@ -59,10 +59,12 @@ async function join(task: ThreadTask): Promise<void> {
 		path,
 		workerId,
 		listen: [],
+		cover: null,
 		channel: { say, sayPeak: () => {} },
 		readyBySignal,
 		libraryLoaded: false,
 		inThread: true,
+		drainMs: null,
 		drains: [],
 	};
 	shareState(state);

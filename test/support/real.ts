@@ -68,9 +68,12 @@ export class RealTree {
 	/** The state folder of the tree. */
 	readonly dir: string;
 	readonly #commands: Command[] = [];
+	readonly #node: string;
 
-	constructor(files: Record<string, string>, id = 't') {
+	/** `node`: the executable that choir runs on. */
+	constructor(files: Record<string, string>, { id = 't', node = process.execPath }: { id?: string; node?: string } = {}) {
 		this.id = id;
+		this.#node = node;
 		// Real path: a process names its files by it.
 		this.folder = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'cr-')));
 		this.home = path.join(this.folder, 'home');
@@ -98,7 +101,7 @@ export class RealTree {
 
 	/** Starts a `choir` command, in a process group of its own. */
 	launch(args: string[], { env = {} }: { env?: NodeJS.ProcessEnv } = {}): Command {
-		const child = spawn(process.execPath, [bin, ...args], {
+		const child = spawn(this.#node, [bin, ...args], {
 			cwd: this.folder,
 			env: { ...around(), CHOIR_HOME: this.home, ...env },
 			detached: true,
@@ -286,9 +289,9 @@ export class RealTree {
 export async function withTree(
 	files: Record<string, string>,
 	body: (tree: RealTree) => Promise<void>,
-	{ id = 't' }: { id?: string } = {},
+	options: { id?: string; node?: string } = {},
 ): Promise<void> {
-	const tree = new RealTree(files, id);
+	const tree = new RealTree(files, options);
 	try {
 		await body(tree);
 		await tree.end();

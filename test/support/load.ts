@@ -1,0 +1,84 @@
+/** Clients that ask without end, and what becomes of each request. */
+import http from 'node:http';
+import net from 'node:net';
+
+export interface Seen {
+	/** Requests answered, by what was answered. */
+	answers: Map<string, number>;
+	answered: number;
+	failed: string[];
+	/** The longest that one took. */
+	slowestMs: number;
+}
+
+export interface LoadOptions {
+	/** Clients with a connection each that they keep; and clients that connect for each request. */
+	kept?: number;
+	fresh?: number;
+	host?: string;
+	/** Between two requests of a client. */
+	pauseMs?: number;
+}
+
+/** Begins to ask. The answer ends it, and says what was seen; `seen` is what has been so far. */
+export function load(port: number, { kept = 4, fresh = 4, host = '127.0.0.1', pauseMs = 0 }: LoadOptions = {}) {
+	const seen: Seen = { answers: new Map(), answered: 0, failed: [], slowestMs: 0 };
+	const agents = [
+		...Array.from({ length: kept }, () => new http.Agent({ keepAlive: true, maxSockets: 1 })),
+		...Array.from({ length: fresh }, () => new http.Agent({ keepAlive: false })),
+	];
+	let over = false;
+	const ask = async (agent: http.Agent) => {
+		const from = performance.now();
+		const { text, error } = await get(port, host, agent);
+		seen.slowestMs = Math.max(seen.slowestMs, performance.now() - from);
+		if (error === null) {
+			seen.answered += 1;
+			seen.answers.set(text, (seen.answers.get(text) ?? 0) + 1);
+		} else seen.failed.push(error);
+		if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
+	};
+	const askers = agents.map(async (agent) => {
+		while (!over) await ask(agent);
+	});
+	const stop = async () => {
+		over = true;
+		await Promise.all(askers);
+		for (const agent of agents) agent.destroy();
+		return seen;
+	};
+	return { seen, stop };
+}
+
+/** One request, and its answer or why there was none. */
+export function get(port: number, host: string, agent: http.Agent): Promise<{ text: string; error: string | null }> {
+	return new Promise((resolve) => {
+		http
+			.get({ port, host, agent }, (response) => {
+				let text = '';
+				response
+					.setEncoding('utf8')
+					.on('data', (piece: string) => {
+						text += piece;
+					})
+					.once('end', () => resolve({ text, error: null }))
+					.once('error', (error) => resolve({ text, error: error.message }));
+			})
+			.once('error', (error) => resolve({ text: '', error: error.message }));
+	});
+}
+
+/** What a server says to who connects, until it ends the connection. */
+export function read(address: { port: number; host: string } | { path: string }): Promise<string> {
+	return new Promise((resolve, reject) => {
+		let text = '';
+		net
+			.connect(address as net.NetConnectOpts)
+			.setEncoding('utf8')
+			.on('data', (piece: unknown) => {
+				text += String(piece);
+			})
+			.once('end', () => resolve(text))
+			.once('error', reject);
+	});
+}
