@@ -9,6 +9,7 @@ export interface SpawnOrder {
 	workerId: string;
 	path: string;
 	incarnation: number;
+	generation: number;
 	file: string;
 	args: string[];
 	cwd: string;
@@ -39,6 +40,7 @@ export type ToMaster =
 	| { do: 'failed'; workerId: string; message: string }
 	| { do: 'exited'; workerId: string; code: number | null; signal: string | null }
 	| { do: 'stop'; mode: StopMode }
+	| { do: 'reload' }
 	| { do: 'reopen' };
 
 /** An environment can be long; beyond this something is wrong. */

@@ -150,8 +150,7 @@ class Angel {
 				if (this.#master !== null) killGroup(this.#master.identity.pid, 'SIGKILL');
 			},
 			forwardStop: ({ mode }) => this.#master?.link.send({ do: 'stop', mode }),
-			forwardReload: () =>
-				this.#news('info', 'signal.ignored', 'SIGHUP asks for a reload, which is not available yet', { signal: 'SIGHUP' }),
+			forwardReload: () => this.#master?.link.send({ do: 'reload' }),
 			sweep: ({ how }) => {
 				const processes = this.#processes;
 				if (processes === null) return this.#send({ type: 'tree.gone' });
