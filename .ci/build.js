@@ -41,6 +41,21 @@ try {
 		external: ['esbuild', 'ws', '*/arm.js'],
 		logLevel: 'warning',
 	});
+	// The live page as browsers get it, so that who uses it needs no build step.
+	const page = path.join(root, 'src/view/page');
+	await build({
+		entryPoints: [path.join(page, 'main.tsx'), path.join(page, 'page.css')],
+		outdir: path.join(aside, 'src/view/page'),
+		entryNames: 'page',
+		bundle: true,
+		minify: true,
+		platform: 'browser',
+		format: 'esm',
+		target: 'es2022',
+		legalComments: 'none',
+		logLevel: 'warning',
+	});
+	fs.copyFileSync(path.join(page, 'index.html'), path.join(aside, 'src/view/page/index.html'));
 	fs.writeFileSync(path.join(aside, '.built'), '');
 	if (fs.existsSync(dist)) fs.renameSync(dist, before);
 	fs.renameSync(aside, dist);

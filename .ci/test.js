@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
+import { ensureChromium } from './chromium.js';
 import { makeReady, root } from './ready.js';
 
 /** For one file. */
@@ -16,6 +17,7 @@ const files = fs
 	.readdirSync(path.join(root, 'test'))
 	.filter((name) => name.endsWith('.test.ts') && (wanted.length === 0 || wanted.some((part) => name.includes(part))))
 	.sort();
+if (files.includes('view-page.test.ts')) ensureChromium();
 
 let passed = 0;
 let failed = 0;
@@ -49,6 +51,8 @@ function runFile(name) {
 			failed += whole ? 0 : Math.max(1, total - good);
 			const seconds = ((Date.now() - started) / 1000).toFixed(1);
 			console.log(`${whole ? 'ok  ' : 'FAIL'} ${name} ${good}/${total} ${seconds} s${late ? ' (did not end in time)' : ''}`);
+			// What was left out, and where to look.
+			if (whole) for (const line of output.match(/^(?:SKIPPED|screenshots): .*$/gm) ?? []) console.log(`     ${line}`);
 			if (!whole) console.log(output.replace(/^/gm, '     '));
 			resolve();
 		});

@@ -3,8 +3,14 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import * as fc from 'fast-check';
 import { test } from 'uvu';
 import { type Changes, Journal, journalFile, readJournal } from '../src/journal/journal.ts';
+import { SimulatedClock } from '../src/kernel/clock.ts';
+import type { Run } from '../src/master/host.ts';
+import { Tree } from '../src/master/tree.ts';
+import { command, tree as declare, supervisor } from '../src/spec/builders.ts';
+import { resolveSpec } from '../src/spec/check.ts';
 
 function inFolder(run: (dir: string) => void): void {
 	const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'choir-journal-'));
@@ -112,5 +118,89 @@ test('a file that cannot be written is said once, and what is known stays known'
 		assert.match(errors[0] as string, /ENOENT/);
 		assert.equal(journal.values.get('a'), 2);
 	}));
+
+test('what is written down step by step is what the tree has in mind', () => {
+	fc.assert(
+		fc.property(
+			fc.array(fc.record({ what: fc.constantFrom('crash', 'crash', 'wait', 'restart', 'scale', 'terminate', 'stop'), which: fc.nat(9) }), {
+				maxLength: 30,
+			}),
+			(acts) => {
+				const written = new Map<string, unknown>();
+				const alive = new Map<string, Run>();
+				const clock = new SimulatedClock();
+				const end = (code: number | null) => (run: Run) => {
+					if (!alive.delete(run.workerId)) return;
+					tree.tell(run.workerId, { type: 'process.exited', code, signal: null, maxRssBytes: null, at: clock.now() });
+				};
+				const nothing = () => {};
+				let ids = 0;
+				const tree = new Tree({
+					spec: resolveSpec(
+						declare('t', {
+							intensity: { restarts: 3, within: '10s' },
+							children: [
+								command('web', {
+									run: ['true'],
+									instances: 2,
+									restart: { strategy: 'rest_for_one', backoff: { from: '100ms', to: '100ms' } },
+								}),
+								supervisor('jobs', {
+									strategy: 'one_for_all',
+									children: [command('a', { run: ['true'] }), command('b', { run: ['true'] })],
+								}),
+								command('once', { run: ['true'], restart: 'temporary' }),
+							],
+						}),
+					),
+					clock,
+					chance: () => 0.5,
+					newId: () => `w${++ids}`,
+					news: nothing,
+					running: nothing,
+					ended: nothing,
+					journal: {
+						write: (set) => {
+							for (const [key, value] of Object.entries(set)) {
+								if (value === null) written.delete(key);
+								else written.set(key, value);
+							}
+						},
+					},
+					host: {
+						launch: (run) => {
+							alive.set(run.workerId, run);
+							tree.tell(run.workerId, { type: 'process.spawned', pid: 1, startTicks: 1 });
+						},
+						watchReadiness: (run) => tree.tell(run.workerId, { type: 'process.ready' }),
+						watchLiveness: nothing,
+						askToDrain: end(0),
+						terminate: end(0),
+						kill: end(null),
+						forget: nothing,
+					},
+				});
+				const same = () => {
+					const sorted = (entries: Iterable<[string, unknown]>) => [...entries].sort(([a], [b]) => (a < b ? -1 : 1));
+					assert.deepEqual(sorted(written), sorted(Object.entries(tree.mind())));
+				};
+				tree.start();
+				same();
+				const ignored = (promise: Promise<unknown>) => void promise.catch(nothing);
+				for (const { what, which } of acts) {
+					const run = [...alive.values()][which % Math.max(1, alive.size)];
+					if (what === 'crash' && run !== undefined) end(1)(run);
+					else if (what === 'wait') clock.advance(which * 100);
+					else if (what === 'restart') ignored(tree.restart('jobs'));
+					else if (what === 'scale') ignored(tree.scale('web', 1 + (which % 4)));
+					else if (what === 'terminate') ignored(tree.terminateChild('', 'web.1'));
+					else if (what === 'stop' && which > 7) tree.stop('drain');
+					same();
+				}
+			},
+		),
+		{ numRuns: 200 },
+	);
+});
 
 test.run();

@@ -137,7 +137,11 @@ test('without a journal that can be read, what lives is adopted all the same', a
 		await tree.up();
 		const pids = await pidsOf(tree);
 		const { master } = await tree.status();
+		const shown = await tree.cli('journal', '-n', '1000');
+		assert.match(shown.stdout, /child:web\.1 {2}\{.*"phase":"running"/);
+		assert.equal(JSON.parse((await tree.cli('journal', '-n', '1', '--json')).stdout).set['child:lines'].phase, 'running');
 		fs.writeFileSync(journalFile(tree.dir), 'garbage\n');
+		assert.match((await tree.cli('journal')).stderr, /8 bytes at the end are damaged/);
 		signal(master.pid as number, 'SIGKILL');
 		await tree.until('the next master runs the tree', async () => {
 			const status = await tree.status().catch(() => null);

@@ -52,8 +52,8 @@ export default tree('t', { intensity: { restarts: 20, within: '1m' }, children: 
 `,
 });
 const LIMIT_MS = 1_000;
-const hasher = (more = '') =>
-	`thread('hasher', { module: './hash.ts', ready: 'signal', heartbeat: { every: '100ms', timeout: ${LIMIT_MS} }, ${more} })`;
+const hasher = (more = '', timeoutMs = LIMIT_MS) =>
+	`thread('hasher', { module: './hash.ts', ready: 'signal', heartbeat: { every: '100ms', timeout: ${timeoutMs} }, ${more} })`;
 const HASHER = 'jobs/hasher';
 
 /** What must not change when another child dies. */
@@ -92,7 +92,8 @@ test('a thread that throws, exits, runs out of memory or blocks is replaced, and
 	}));
 
 test('status shows what a thread is and uses, and says; logs shows what it printed', () =>
-	withTree(spec(hasher()), async (tree) => {
+	// Nobody finds it hung: how soon it gets its share of a processor is the machine's to say.
+	withTree(spec(hasher(`stop: { drain: '200ms' }`, 60_000)), async (tree) => {
 		await tree.up();
 		const { master } = await tree.status();
 		const { kind, pid, memoryBytes, says, ...rest } = (await tree.until('it has said how much it holds', async () => {

@@ -70,7 +70,10 @@ test('`choir run` says the address; a worker that is killed is seen on its way w
 			at,
 		);
 		assert.deepEqual([page.row('s/b')?.lastExit?.signal, page.row('s/b')?.restarts], ['SIGKILL', 1]);
-		const states = page.heard.flatMap((message) => (message.say === 'steps' ? message.steps : [])).filter(({ path: of }) => of === 's/b');
+		const states = page.heard
+			.slice(at)
+			.flatMap((message) => (message.say === 'steps' ? message.steps : []))
+			.filter(({ path: of }) => of === 's/b');
 		assert.deepEqual(
 			states.filter(({ from, to }) => from !== to).map(({ to }) => to),
 			['dead', 'starting.launching', 'starting.warming', 'running.healthy'],

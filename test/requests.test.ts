@@ -114,6 +114,18 @@ test('a child is added last, restarted like any other, terminated, started again
 	);
 });
 
+test('a child that took the name of a declared one gives it back when its supervisor starts again', async () => {
+	const inner = supervisor('s', [child('s/a', { type: 'temporary' }), child('s/b')], { intensity: { restarts: 0, withinMs: 1_000 } });
+	const world = worldOf([inner]);
+	world.crash('s/a');
+	await within(world, 200, world.tree.startChild('s', { ...late, id: 'a' }));
+	assert.equal(world.alive(), ['s/b#1', 's/a#2']);
+	world.crash('s/b');
+	world.advance(1_000);
+	assert.equal(world.alive(), ['s/a#3', 's/b#2']);
+	assert.is(world.tree.specOf('s/a')?.restart.type, 'temporary');
+});
+
 test('instances come and go by number, and are restarted like those that were declared', async () => {
 	const instance = (n: number) => ({ ...(child(`web.${n}`) as WorkSpec), declaredId: 'web' });
 	const world = worldOf([instance(1), instance(2), child('b')]);

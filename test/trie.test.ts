@@ -25,7 +25,12 @@ test('it is a map, whatever is done to it, and what it was before stays', () => 
 				assert.is(trie.size, map.size);
 			}
 			assert.equal(sorted(trie), sorted(map));
-			for (const [before, entries] of earlier) assert.equal(sorted(before), entries);
+			for (const [before, entries] of earlier) {
+				assert.equal(sorted(before), entries);
+				const old = new Map(entries);
+				const differing = [...new Set([...map.keys(), ...old.keys()])].filter((name) => map.get(name) !== old.get(name));
+				assert.equal(trie.differing(before).sort(), differing.sort());
+			}
 		}),
 		{ numRuns: 300 },
 	);

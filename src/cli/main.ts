@@ -198,6 +198,17 @@ function commands(end: (exitCode: number) => void): Command {
 		.action(async (tree: string | undefined, options) => end(await (await import('./view.ts')).view(tree, options)));
 
 	program
+		.command('journal')
+		.summary('show what the tree has in mind, as it is written down')
+		.description(
+			'Shows the journal of a tree: what its supervisors and operations have in mind, which a next master goes on with. The tree need not run.',
+		)
+		.argument('[tree]', 'a name or a spec file')
+		.option('-n, --lines <count>', 'the last lines', parseCount, 100)
+		.option('--json', 'as JSON lines')
+		.action(async (tree: string | undefined, options) => end(await (await import('./journal.ts')).journal(tree, options)));
+
+	program
 		.command('check')
 		.summary('validate a spec and print its tree')
 		.description('Says all that is wrong with a spec, or prints the tree that it declares. Nothing is started.')

@@ -132,6 +132,7 @@ export class Reloads {
 	#tried: number;
 	/** Of the version in force. */
 	#bundle: string;
+	#file: string;
 	#contents: ReadonlyMap<string, string>;
 	#next: Prepared | null = null;
 	#nextRoot: SupervisorSpec | null = null;
@@ -151,7 +152,8 @@ export class Reloads {
 	constructor(ground: Ground, versions: Versions) {
 		this.#ground = ground;
 		this.#versions = versions;
-		const { generation, bundle, contents } = versions.current;
+		const { generation, bundle, file, contents } = versions.current;
+		this.#file = file;
 		this.#generation = generation;
 		this.#tried = generation;
 		this.#bundle = bundle;
@@ -255,6 +257,22 @@ export class Reloads {
 			];
 		});
 		return { rollout: saved, generation, ...Object.fromEntries(children) };
+	}
+
+	/** All that is written down of reloads by now. */
+	mind(): Record<string, unknown> {
+		const generation: SavedGeneration = {
+			number: this.#generation,
+			file: this.#file,
+			bundle: this.#bundle,
+			contents: [...this.#contents],
+		};
+		if (this.#phase !== null) return { generation, ...this.record() };
+		if (this.#failed === null) return { generation };
+		const { generation: tried, state, reason, since } = this.#failed;
+		const outcome = { result: state as 'rolledBack' | 'refused', lines: reason === null ? [] : [reason], exitCode: 1 };
+		const rollout: SavedRollout = { generation: tried, state: 'done', switched: false, candidates: [], exchanges: [], outcome, since };
+		return { generation, rollout };
 	}
 
 	get #phase(): string | null {
@@ -407,6 +425,7 @@ export class Reloads {
 		this.#ground.takeOver(next.spec, allOf(root), incarnations);
 		this.#generation = this.#tried;
 		this.#bundle = next.bundle;
+		this.#file = next.file;
 		this.#contents = next.contents;
 		for (const { path, start, intensity, autoShutdown, shutdownMs, children } of supervisorsOf(root)) {
 			const here = present.get(path);

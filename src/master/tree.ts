@@ -623,8 +623,17 @@ export class Tree {
 
 	/** What came by request and is gone, with all that is below it. */
 	#forget(path: string): void {
+		const used = this.#incarnations.get(path);
 		for (const known of [...this.#specs.keys()]) if (known.startsWith(`${path}/`)) this.#forgetOne(known);
 		this.#forgetOne(path);
+		// It had taken the name of one that is declared, and comes back with its supervisor.
+		const [above] = splitPath(path);
+		const supervisor = above === '' ? this.#spec.root : this.#specs.get(above);
+		const declared = supervisor?.kind === 'supervisor' ? supervisor.children.find((child) => child.path === path) : undefined;
+		if (declared === undefined) return;
+		this.#specs.set(path, declared);
+		if (declared.kind === 'supervisor') this.#learn(declared);
+		if (used !== undefined) this.#incarnations.set(path, used);
 	}
 
 	#forgetMember(path: string): void {
@@ -811,6 +820,27 @@ export class Tree {
 		this.tell(workerId, { type: 'drain', mode });
 	}
 
+	/** All that the journal would hold now. */
+	mind(): Record<string, unknown> {
+		const set: Record<string, unknown> = { ...this.#reloads?.mind() };
+		for (const spec of [this.#spec.root, ...this.#specs.values()]) {
+			const context = spec.kind === 'supervisor' ? (this.kernel.context(supervisorId(spec.path)) as MasterContext | undefined) : undefined;
+			if (spec.kind !== 'supervisor' || context === undefined) continue;
+			const { path } = spec;
+			const { log, operations, nextOperation, end, mode, children } = context;
+			const due = this.kernel.timers(supervisorId(path)).flatMap(({ name, at }): Array<[number, number]> => {
+				const waiting = RESTART_DUE.exec(name);
+				return waiting === null ? [] : [[Number(waiting[1]), at]];
+			});
+			const mail = context.mail.filter((each): each is Death => !('do' in each));
+			const left: SavedSupervisor = { log: stampsOf(log), operations: [...operations], nextOperation, due, mail, end, mode };
+			set[supervisorKey(path)] = left;
+			for (const child of children.values()) set[childKey(joinPath(path, child.id))] = savedChild(child);
+			for (const { id, path: child } of spec.children) if (!children.has(id)) set[childKey(child)] = { deleted: true };
+		}
+		return set;
+	}
+
 	/** What a supervisor has in mind after a step, before it is done. */
 	#writeDown(machine: string, asked: readonly AskedOfWorld[]): void {
 		if (isRollout(machine)) return this.#options.journal?.write((this.#reloads as Reloads).record());
@@ -821,7 +851,7 @@ export class Tree {
 		const due = this.#due.get(path) ?? new Map<number, number>();
 		for (const { type, params } of asked) {
 			const { id, delay } = (params ?? {}) as { id?: string; delay?: number };
-			const waiting = type === 'xstate.raise' && delay !== undefined ? /^restart\.due\.(\d+)$/.exec(id ?? '') : null;
+			const waiting = type === 'xstate.raise' && delay !== undefined ? RESTART_DUE.exec(id ?? '') : null;
 			if (waiting !== null) this.#due.set(path, due.set(Number(waiting[1]), this.kernel.clock.now() + (delay as number)));
 		}
 		const before = this.#written.get(path);
@@ -1021,6 +1051,7 @@ export class Tree {
 type Omitted<Union> = Union extends unknown ? Omit<Union, 'request'> : never;
 const okCodes = [0];
 const nothing: About = {};
+const RESTART_DUE = /^restart\.due\.(\d+)$/;
 const childKey = (path: string) => `child:${path}`;
 const supervisorKey = (path: string) => `supervisor:${path}`;
 /** The end of a process that was gone when somebody came to look. */

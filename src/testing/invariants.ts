@@ -5,6 +5,7 @@
 import type { MasterContext } from '../../machines/master.ts';
 import type { Operation } from '../../machines/operations.ts';
 import type { ChildSpec, Exit, Intensity, StopSpec, SupervisorSpec, TreeSpec } from '../../machines/spec.ts';
+import type { WorkerContext } from '../../machines/worker.ts';
 import type { Step } from '../kernel/kernel.ts';
 import type { TreeNews } from '../master/tree.ts';
 import type { Request, SimulatedProcess } from './host.ts';
@@ -76,7 +77,6 @@ export class Watcher implements Observer {
 		this.#ready.clear();
 		this.#due.clear();
 		this.#stopping.clear();
-		this.#restarts.clear();
 		if (this.#stoppedAt !== null) this.#deadline = Math.max(this.#deadline, world.now + BOOT_MS + this.#stopLimit());
 	}
 
@@ -116,14 +116,16 @@ export class Watcher implements Observer {
 		const isWorker = id.startsWith('worker:');
 		const path = isWorker ? id.slice('worker:'.length, id.lastIndexOf('#')) : id.slice('master:'.length);
 		if (event.type === 'xstate.init') {
-			if (!isWorker) {
-				this.#stopping.delete(path);
+			// Whoever is adopted is not started; the counts of one that goes on go on.
+			const goesOn = to === 'starting.adopting' || to === 'starting.resuming';
+			if (!isWorker) this.#stopping.delete(path);
+			if (!isWorker && !goesOn) {
 				this.#ready.delete(path);
 				this.#restarts.delete(path);
 				for (const { path: child } of this.#supervisors.get(path)?.children ?? []) this.#restarts.delete(`child ${child}`);
 			}
-			if (path !== '') this.#checkStart(path);
-		} else if ((event.type === 'drain' || event.type === 'stop') && !ignored && path !== '')
+			if (path !== '' && !goesOn) this.#checkStart(path);
+		} else if ((event.type === 'drain' || event.type === 'stop') && !ignored && path !== '' && !this.#wasAsked(id))
 			this.#checkStop(path, String(event.mode), from);
 		if (isWorker && event.type === 'drain' && from !== '' && !this.#due.has(id)) {
 			const run = this.#processAt(path)?.run;
@@ -200,6 +202,12 @@ export class Watcher implements Observer {
 	#operation(path: string, which: (operation: Operation, id: string) => boolean): Operation | undefined {
 		const context = this.#world?.tree.kernel.context(`master:${above(path)}`) as MasterContext | undefined;
 		return context?.operations.find((operation) => which(operation, idOf(path)));
+	}
+
+	/** By an earlier master: this one only asks again. */
+	#wasAsked(id: string): boolean {
+		const context = this.#world?.tree.kernel.context(id) as Partial<WorkerContext> | undefined;
+		return context?.adopted?.asked === true;
 	}
 
 	/** By its own word. */

@@ -78,10 +78,9 @@ export class World {
 	/** What is declared, and what was ever launched; null: declared nowhere by this path. */
 	readonly #known = new Map<string, ChildSpec | null>();
 	readonly #incarnations = new Map<string, number>();
-	/** What was ever launched, by worker id; who has died while there was no master; and what the last one had in mind. */
+	/** What was ever launched, by worker id; and who has died while there was no master. */
 	readonly #runs = new Map<string, Run>();
 	readonly #unheard: Leftover[] = [];
-	readonly #journal = new Map<string, unknown>();
 	/** What the tree is to be reloaded to; and by the name under which the journal has it, each version that was ever loaded. */
 	#wanted: TreeSpec;
 	readonly #loaded = new Map<string, TreeSpec>();
@@ -129,7 +128,7 @@ export class World {
 		};
 		learn(spec.root);
 		for (const [path, behaviour] of Object.entries(options.behaviours ?? {})) this.behaviour(path, behaviour);
-		this.#tree = this.#newTree();
+		this.#tree = this.#newTree(undefined);
 		this.#host.later(0, false, () => this.#tree.start());
 	}
 
@@ -251,10 +250,12 @@ export class World {
 	killMaster(): this {
 		this.#expectGoing('killMaster');
 		this.#record('fault', '', 0, 'the master is killed');
+		if (this.#booting) return this;
+		// As a file would give it back.
+		const journal = new Map<string, unknown>(Object.entries(JSON.parse(JSON.stringify(this.#tree.mind()))));
 		this.#tree.kernel.close();
 		this.#host.loseMaster();
-		this.#tree = this.#newTree();
-		if (this.#booting) return this;
+		this.#tree = this.#newTree(journal.get('generation') as SavedGeneration | undefined);
 		this.#booting = true;
 		this.#host.later(BOOT_MS, false, () =>
 			this.#host.say(() => {
@@ -263,8 +264,6 @@ export class World {
 				if (this.#asked !== null) this.#tree.stop(this.#asked);
 				const living = [...this.#host.processes].map(({ run, pid }) => leftover(run, pid, null));
 				const found = [...living, ...this.#unheard.splice(0)];
-				// As a file would give it back.
-				const journal = new Map<string, unknown>(JSON.parse(JSON.stringify([...this.#journal])));
 				this.#tree.start({ journal, found, asked: this.#incarnations });
 			}),
 		);
@@ -433,8 +432,7 @@ export class World {
 		}
 	}
 
-	#newTree(): Tree {
-		const saved = this.#journal.get('generation') as SavedGeneration | undefined;
+	#newTree(saved: SavedGeneration | undefined): Tree {
 		const file = saved?.file ?? 'v1';
 		const versions: Versions = {
 			current: { generation: saved?.number ?? 1, file, bundle: file, contents: new Map() },
@@ -464,14 +462,6 @@ export class World {
 				this.#ended = end;
 				if (end.why !== 'asked') this.#record('news', '', 0, `${end.why === 'startFailed' ? 'did not start' : 'gave up'}: ${end.message}`);
 				this.#record('state', '', 0, 'dead', end.why);
-			},
-			journal: {
-				write: (set) => {
-					for (const [key, value] of Object.entries(set)) {
-						if (value === null) this.#journal.delete(key);
-						else this.#journal.set(key, value);
-					}
-				},
 			},
 			watch: (step) => this.#watch(step),
 			...(this.#options.machines === undefined ? {} : { machines: this.#options.machines }),

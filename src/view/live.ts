@@ -1,4 +1,5 @@
 /** What changes in the tree, told to all pages that look: gathered for some milliseconds, written once, and sent to each. */
+import { monotonicMs } from '../kernel/clock.ts';
 import { joinPath, runId, splitPath, supervisorId } from '../master/paths.ts';
 import type { ChildView } from '../master/view.ts';
 import { momentOf, text } from './moment.ts';
@@ -12,6 +13,8 @@ import type { ChartName, Row, StepEntry, ToPage } from './wire.ts';
 const GATHER_MS = 25;
 /** Steps in one message. */
 const MAX_STEPS = 500;
+/** Steps from before a page was opened. */
+const STEPS_BEFORE = 200;
 /** Steps that wait to be sent: a hundred thousand actors may start at once. */
 const MAX_WAITING = 20_000;
 /** Children of a dynamic supervisor that have a row. */
@@ -20,6 +23,8 @@ const MAX_MEMBERS = 100;
 const REFRESH_MS = 500;
 const REFRESH_ROWS = 100;
 const MEASURE_MS = 2_000;
+/** From a look at other rows to their figures. */
+const SOON_MS = 200;
 /** Processes measured in one turn. */
 const MEASURE_ROWS = 25;
 
@@ -47,6 +52,7 @@ export class Live {
 	#intervals: NodeJS.Timeout[] = [];
 	#next: Iterator<string> | null = null;
 	#measuring = false;
+	#soon: NodeJS.Timeout | null = null;
 
 	constructor(shown: Shown, readOnly: boolean) {
 		this.#shown = shown;
@@ -66,6 +72,8 @@ export class Live {
 		this.flush();
 		this.#viewers.add(viewer);
 		this.#sendTree(viewer);
+		const before = this.#shown.recorder.latest(STEPS_BEFORE);
+		if (before.length > 0) viewer.say({ say: 'steps', steps: before.map((entry) => this.#stepOf(entry)) });
 	}
 
 	leave(viewer: Viewer): void {
@@ -265,6 +273,14 @@ export class Live {
 		this.#flushRows();
 	}
 
+	/** Whoever scrolls does not wait for the next round, and starts one seldom. */
+	measureSoon(): void {
+		this.#soon ??= setTimeout(() => {
+			this.#soon = null;
+			void this.#measure();
+		}, SOON_MS).unref();
+	}
+
 	/** Memory and CPU time of what somebody has on screen, some at a time. */
 	async #measure(): Promise<void> {
 		if (this.#measuring) return;
@@ -285,7 +301,7 @@ export class Live {
 		if (view === null || view.workerId === null) return null;
 		const { workerId, sinceMs } = view;
 		const { memoryBytes, cpuMs } = this.#shown.usage(view);
-		const at = performance.now();
+		const at = monotonicMs();
 		if (cpuMs === null) return { path, memoryBytes, cpuPercent: null };
 		const last = this.#used.get(path);
 		// The first time: since it runs.

@@ -131,6 +131,13 @@ export class Recorder {
 		return { entries, more: track?.cut ?? false };
 	}
 
+	/** The last of all paths, the oldest first. */
+	latest(count: number): Entry[] {
+		const entries: Entry[] = [];
+		for (let entry = this.#newest; entry !== null && entries.length < count; entry = entry.older) entries.push(entry);
+		return entries.reverse();
+	}
+
 	/** Null: no longer kept. */
 	find(seq: number): Entry | null {
 		for (let entry = this.#newest; entry !== null && entry.seq >= seq; entry = entry.older) if (entry.seq === seq) return entry;

@@ -86,7 +86,7 @@ const ownPackage = createRequire(import.meta.url).resolve('choir/package.json');
 
 const headers = {
 	'Content-Security-Policy':
-		"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+		"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 	'Referrer-Policy': 'no-referrer',
 	'X-Content-Type-Options': 'nosniff',
 	'X-Frame-Options': 'DENY',
@@ -180,6 +180,7 @@ class Server implements ViewServer {
 			pipe,
 			prints: (path) => ['node', 'command', 'thread'].includes(shown.tree.viewAt(path)?.spec.kind ?? ''),
 			selected: (path) => this.#live.show(viewer, path),
+			looks: () => this.#live.measureSoon(),
 			moment: (seq) => this.#live.moment(viewer, seq),
 			// What came of it is on the page before its end is said.
 			operate: (asked) =>

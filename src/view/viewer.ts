@@ -18,6 +18,8 @@ export interface ViewerOptions {
 	/** Whether there is such a child, and it prints. */
 	prints: (path: string) => boolean;
 	selected: (path: string) => void;
+	/** Other rows are on the screen. */
+	looks: () => void;
 	moment: (seq: number) => void;
 	operate: (asked: Extract<FromPage, { do: 'operate' }>) => Promise<{ ok: boolean; message: string }>;
 }
@@ -60,7 +62,7 @@ export class Viewer {
 				return this.#select(word.path);
 			case 'visible':
 				this.visible = word.paths;
-				return;
+				return this.#options.looks();
 			case 'moment':
 				return this.#options.moment(word.seq);
 			case 'operate':

@@ -89,6 +89,7 @@ export type ToPage =
 	/** What has changed. */
 	| { say: 'rows'; rows: Row[]; gone: string[] }
 	| { say: 'measured'; rows: Array<Pick<Row, 'path' | 'memoryBytes' | 'cpuPercent'>> }
+	/** As they come; and first, after the tree, the last ones from before. */
 	| { say: 'steps'; steps: StepEntry[] }
 	/** This page was too slow: so many messages were left out. */
 	| { say: 'gap'; dropped: number }

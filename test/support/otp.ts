@@ -136,6 +136,7 @@ const around: SupervisorSpec = {
 export class OtpDriver implements Host {
 	readonly #clock = new SimulatedClock();
 	readonly #scenario: Scenario;
+	readonly #declared = new Map<string, Child>();
 	readonly #scripts = new Map<string, Record<string, Attempt>>();
 	readonly #shutdowns = new Map<string, OnShutdown>();
 	/** Actors that only claim to be supervisors: they have no list of children. */
@@ -222,14 +223,16 @@ export class OtpDriver implements Host {
 		return this.#started && this.#over === null;
 	}
 
-	#learn(path: string, { start, on_shutdown: onShutdown, children = [], strategy, kind, type }: Child): void {
+	#learn(path: string, child: Child): void {
+		const { start, on_shutdown: onShutdown, children = [], strategy, kind, type } = child;
+		this.#declared.set(path, child);
 		if (kind === 'actor' && type === 'supervisor') this.#claims.add(path);
 		if (start !== undefined) this.#scripts.set(path, start);
 		else this.#scripts.delete(path);
 		if (onShutdown !== undefined) this.#shutdowns.set(path, onShutdown);
 		else this.#shutdowns.delete(path);
 		if (strategy === 'simple_one_for_one') return this.#learn(`${path}/`, { ...(children[0] as Child), children: [] });
-		for (const child of children) if (child.id !== undefined) this.#learn(joinPath(path, child.id), child);
+		for (const each of children) if (each.id !== undefined) this.#learn(joinPath(path, each.id), each);
 	}
 
 	/** What is declared for a path, or for the template that it is made of. */
@@ -447,6 +450,9 @@ export class OtpDriver implements Host {
 	#watch({ id, event }: Step): void {
 		if (!id.startsWith('master:')) return;
 		const path = pathOf(id);
+		// What is declared of its children is true again.
+		const declared = event.type === 'xstate.init' && id === supervisorId(path) ? this.#declared.get(path) : undefined;
+		if (declared !== undefined) this.#learn(path, declared);
 		if (event.type === 'xstate.init' && path !== '') {
 			const attempt = (this.#attempts.get(path) ?? 0) + 1;
 			this.#attempts.set(path, attempt);

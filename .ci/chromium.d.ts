@@ -1,0 +1,2 @@
+/** Its file, or null. */
+export function findChromium(): string | null;
