@@ -23,6 +23,8 @@ export interface RolloutPlan {
 	candidates: Candidate[];
 	exchanges: Exchange[];
 	soakMs: number;
+	/** The same, for those that were exchanged. */
+	proofMs: number;
 	/** Whether there is anything to do at all. */
 	touches: boolean;
 }
@@ -47,6 +49,8 @@ export type RolloutEvent =
 	| { type: 'candidate.died'; workerId: string; message: string }
 	| { type: 'child.exchanged'; path: string }
 	| { type: 'child.refused'; path: string; message: string }
+	/** One that was exchanged has died, and should not have. */
+	| { type: 'child.failed'; path: string; message: string }
 	| { type: 'switch.possible' }
 	| { type: 'switch.refused'; message: string }
 	/** All that was old is gone. */
@@ -82,6 +86,7 @@ export interface RolloutContext {
 	candidates: readonly Candidate[];
 	exchanges: readonly Exchange[];
 	soakMs: number;
+	proofMs: number;
 	touches: boolean;
 	mode: StopMode;
 	outcome: RolloutOutcome;
@@ -133,6 +138,9 @@ export const rolloutMachine = setup({
 		changesNothing: ({ event }) => event.type === 'spec.accepted' && !event.plan.touches,
 		allAreReady: ({ context }) => context.candidates.every(({ phase }) => phase === 'ready'),
 		needsNoSoak: ({ context }) => context.candidates.length === 0 || context.soakMs === 0,
+		needsNoProof: ({ context }) => context.exchanges.length === 0 || context.proofMs === 0,
+		isExchanged: ({ context, event }) =>
+			event.type === 'child.failed' && context.exchanges.some(({ path, phase }) => path === event.path && phase === 'done'),
 		allAreExchanged: ({ context }) => context.exchanges.every(({ phase }) => phase === 'done'),
 		allIsUndone: ({ context }) =>
 			context.candidates.every(({ phase }) => phase === 'waiting' || phase === 'gone') && context.exchanges.every(isUndone),
@@ -140,6 +148,7 @@ export const rolloutMachine = setup({
 	},
 	delays: {
 		soakTimeout: ({ context }) => Math.min(context.soakMs, NEVER_MS),
+		proofTimeout: ({ context }) => Math.min(context.proofMs, NEVER_MS),
 	},
 })
 	.extend({
@@ -223,6 +232,7 @@ export const rolloutMachine = setup({
 			candidates: [],
 			exchanges: [],
 			soakMs: 0,
+			proofMs: 0,
 			touches: false,
 			mode: 'drain',
 			outcome: { result: 'done', lines: [], exitCode: 0, again: false },
@@ -269,6 +279,7 @@ export const rolloutMachine = setup({
 			switching: {
 				on: {
 					'candidate.died': { target: 'rollingBack', actions: ['recordGone', 'recordFailure'] },
+					'child.failed': { guard: 'isExchanged', target: 'rollingBack', actions: 'recordFailure' },
 					stop: { target: 'rollingBack', actions: 'recordFailure' },
 				},
 				initial: 'exchanging',
@@ -276,11 +287,16 @@ export const rolloutMachine = setup({
 					exchanging: {
 						description: 'What cannot live twice: the old one stops, the new one starts, one child after the other.',
 						entry: 'exchangeNext',
-						always: { guard: 'allAreExchanged', target: 'checking' },
+						always: { guard: 'allAreExchanged', target: 'proving' },
 						on: {
 							'child.exchanged': { actions: ['recordExchange', 'exchangeNext'] },
 							'child.refused': { target: '#rollout.rollingBack', actions: ['recordExchange', 'recordFailure'] },
 						},
+					},
+					proving: {
+						description: 'They have to soak as well.',
+						always: { guard: 'needsNoProof', target: 'checking' },
+						after: { proofTimeout: 'checking' },
 					},
 					checking: {
 						entry: 'checkSwitch',
@@ -321,6 +337,6 @@ export const rolloutMachine = setup({
 	});
 
 function failureOf(event: RolloutEvent): string {
-	if (event.type === 'candidate.died' || event.type === 'child.refused') return `the new ${event.message}`;
+	if (event.type === 'candidate.died' || event.type === 'child.refused' || event.type === 'child.failed') return `the new ${event.message}`;
 	return event.type === 'switch.refused' ? event.message : 'the tree is stopping';
 }

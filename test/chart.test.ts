@@ -147,6 +147,7 @@ const fields = fc.record({
 		candidates: ['w1', 'w2'].map((workerId) => ({ path: workerId, incarnation: 2, workerId, group: 'g', surge: 1, phase: 'waiting' })),
 		exchanges: ['a', 'b'].map((path) => ({ path, what: 'replace', phase: 'waiting' })),
 		soakMs: 10,
+		proofMs: 10,
 		touches: true,
 	}),
 });

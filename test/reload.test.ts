@@ -92,6 +92,20 @@ test('what was exchanged comes back when the next cannot be', async () => {
 	assert.equal(versions(world), ['a 1', 'b 1', 'web.1 1']);
 });
 
+test('what was exchanged and crashes soon comes back as it was', async () => {
+	const proved = (v: string) =>
+		({ env: { V: v }, reload: { mode: 'restart', surge: null, soakMs: 500, timeoutMs: null } }) as Partial<ChildSpec>;
+	const spec = (v: string) => treeOf(supervisor('', [child('a', {}, proved(v)), job('b', v)]));
+	const world = running(spec('1'));
+	const ended = world.reload(spec('2'));
+	world.advance(200);
+	assert.equal(versions(world), ['a 2', 'b 2']);
+	world.crash('a');
+	world.advance(5_000);
+	assert.equal((await ended).lines, ['the new a crashed with code 1']);
+	assert.equal(versions(world), ['a 1', 'b 1']);
+});
+
 test('an old one that crashes before the switch comes back as it was', async () => {
 	const world = running();
 	const ended = world.reload(version('2'));

@@ -15,13 +15,14 @@ const candidate = (workerId: string, surge: number | null = null): Candidate => 
 const exchange = (path: string, what: Exchange['what'] = 'replace'): Exchange => ({ path, what, phase: 'waiting' });
 const accepted = (candidates: Candidate[], exchanges: Exchange[] = [], soakMs = 1_000) => ({
 	type: 'spec.accepted',
-	plan: { candidates, exchanges, soakMs, touches: true },
+	plan: { candidates, exchanges, soakMs, proofMs: 500, touches: true },
 });
-const unchanged = { type: 'spec.accepted', plan: { candidates: [], exchanges: [], soakMs: 0, touches: false } };
+const unchanged = { type: 'spec.accepted', plan: { candidates: [], exchanges: [], soakMs: 0, proofMs: 0, touches: false } };
 const refused = { type: 'spec.refused', exitCode: 78, lines: ['no'] };
 const ready = (workerId: string) => ({ type: 'candidate.ready', workerId });
 const died = (workerId: string) => ({ type: 'candidate.died', workerId, message: `${workerId} crashed` });
 const exchanged = (path: string) => ({ type: 'child.exchanged', path });
+const crashed = (path: string) => ({ type: 'child.failed', path, message: `${path} crashed` });
 const failed = (path: string) => ({ type: 'child.refused', path, message: `${path} did not start` });
 const stop = { type: 'stop', mode: 'drain' };
 const fast = { type: 'stop', mode: 'fast' };
@@ -58,7 +59,16 @@ const rows: Array<Row<RolloutInput>> = [
 	['looks before it switches', checking, 'switching.checking', ['checkSwitch']],
 	['exchanges what cannot live twice, one', exchanging, 'switching.exchanging', ['exchangeChild']],
 	['… after the other', [...exchanging, exchanged('x')], 'switching.exchanging', ['exchangeChild']],
-	['switches when all are exchanged', [...exchanging, exchanged('x'), exchanged('y')], 'switching.checking', ['checkSwitch']],
+	['lets them soak as well', [...exchanging, exchanged('x'), exchanged('y')], 'switching.proving', []],
+	['… and looks then', [...exchanging, exchanged('x'), exchanged('y'), 'proofTimeout'], 'switching.checking', ['checkSwitch']],
+	['undoes all if one of them dies', [...exchanging, exchanged('x'), crashed('x')], 'rollingBack', ['drainCandidate']],
+	[
+		'… also while they soak',
+		[...exchanging, exchanged('x'), exchanged('y'), crashed('x')],
+		'rollingBack',
+		['drainCandidate', 'restoreChild'],
+	],
+	['hears of the end of an old one unmoved', [...exchanging, crashed('x')], 'switching.exchanging', []],
 	['undoes an exchange that failed', [...exchanging, failed('x')], 'rollingBack', ['drainCandidate', 'restoreChild']],
 	['… and those before it', [...exchanging, exchanged('x'), failed('y'), exchanged('y')], 'rollingBack', ['restoreChild']],
 	['… whatever becomes of that', [...exchanging, failed('x'), failed('x'), died('a')], 'done', ['reportEnd']],

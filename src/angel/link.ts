@@ -28,6 +28,8 @@ export type ToAngel =
 	| { do: 'hello' }
 	| { do: 'beat' }
 	| { do: 'running' }
+	/** Another version of the spec is in force: the next master is to load that. */
+	| { do: 'version'; bundle: string }
 	| { do: 'ended'; exitCode: number; lines: string[] }
 	| { do: 'spawn'; order: SpawnOrder }
 	/** Its end is known, and written down. */

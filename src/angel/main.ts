@@ -355,6 +355,9 @@ class Angel {
 				return this.#send({ type: 'master.beat' });
 			case 'running':
 				return this.#send({ type: 'master.running', at: this.#kernel.clock.now() });
+			case 'version':
+				this.#bundle = message.bundle;
+				return;
 			case 'ended':
 				return this.#send({ type: 'master.ended', exitCode: message.exitCode, lines: message.lines });
 			case 'spawn':

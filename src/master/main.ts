@@ -127,7 +127,7 @@ const since = isOurs ? before.since : new Date().toISOString();
 const left = isOurs ? new Map(journal.values) : new Map<string, unknown>();
 if (!isOurs) journal.write({ ...Object.fromEntries([...journal.values.keys()].map((key) => [key, null])), run: { ...run, since } });
 const generation = (left.get('generation') as SavedGeneration | undefined) ?? null;
-// What is in force is written down; the angel knows only what it began with.
+// What is written down counts: the angel is told after the switch, and that may have been too late.
 const bundleFile = generation?.file ?? firstBundle;
 const loading = loadSpec(bundleFile, specFile).then((declaration) => resolveSpec(declaration));
 let loaded: Awaited<typeof loading> | null = null;
@@ -143,7 +143,14 @@ function startWhenLoaded(): void {
 	if (loaded === null || inventory === null || tree !== null || ended) return;
 	const spec = loaded;
 	const known = inventory;
-	const versions = new SpecVersions({ dir, specFile, spec, bundleFile, saved: generation });
+	const versions = new SpecVersions({
+		dir,
+		specFile,
+		spec,
+		bundleFile,
+		saved: generation,
+		inForce: (bundle) => link.send({ do: 'version', bundle }),
+	});
 	// Later the files may be newer than what runs.
 	if (generation === null && known.masterIncarnation === 1)
 		versions.learnContents().then(

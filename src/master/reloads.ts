@@ -15,6 +15,7 @@ import type { MasterContext } from '../../machines/master.ts';
 import { type Child, describe, type Replacement, unborn } from '../../machines/operations.ts';
 import type { SavedChild } from '../../machines/reconcile.ts';
 import { savedChild } from '../../machines/reconcile.ts';
+import { mayRestart } from '../../machines/restart.ts';
 import {
 	type Candidate,
 	type Exchange,
@@ -25,6 +26,7 @@ import {
 	rolloutMachine,
 } from '../../machines/rollout.ts';
 import type { ChildSpec, Exit, StopMode, SupervisorSpec, TreeSpec, WorkSpec } from '../../machines/spec.ts';
+import { defaults } from '../../machines/spec.ts';
 import type { Effects, Kernel } from '../kernel/kernel.ts';
 import type { Run } from './host.ts';
 import { joinPath, runId, splitPath, supervisorId } from './paths.ts';
@@ -47,6 +49,8 @@ export interface Unprepared {
 export interface Versions {
 	/** Tries the spec as it is now, and loads it; `keep` false: only to be compared with. Answers once; the result of an abandoned one is dropped. */
 	prepare(generation: number, keep: boolean, done: (result: Prepared | Unprepared) => void): () => void;
+	/** What has come into force. */
+	inForce(file: string): void;
 	/** What is in force at the beginning. */
 	current: Omit<Prepared, 'spec'> & { generation: number };
 }
@@ -228,6 +232,12 @@ export class Reloads {
 		this.#send({ type: 'candidate.died', workerId, message: describe(path, exit) });
 	}
 
+	/** One of the next version that its supervisor has in its hands already. */
+	failed({ path, spec }: Run, exit: Exit): void {
+		if (spec === null || !mayRestart(spec.restart.type, exit.reason)) return;
+		this.#send({ type: 'child.failed', path, message: describe(path, exit) });
+	}
+
 	/** What is to be written down before the step is carried out. */
 	record(): Record<string, unknown> {
 		const { candidates, exchanges, outcome } = this.#context;
@@ -351,6 +361,7 @@ export class Reloads {
 		const candidates: Candidate[] = [];
 		const exchanges: Exchange[] = [];
 		let soakMs = 0;
+		let proofMs = 0;
 		for (const { path, change, mode } of changes) {
 			const [above] = splitPath(path);
 			if ((change !== 'replaced' && change !== 'added') || !this.#isRunning(above)) continue;
@@ -360,6 +371,7 @@ export class Reloads {
 			if (standing === 'stopped' || standing === 'finished' || standing === 'ignored') continue;
 			if (mode !== 'surge' || !('reload' in spec)) {
 				exchanges.push({ path, what: change === 'added' ? 'add' : 'replace', phase: 'waiting' });
+				proofMs = Math.max(proofMs, 'reload' in spec ? spec.reload.soakMs : defaults.reload.soakMs);
 				continue;
 			}
 			const incarnation = Math.max(this.#ground.incarnationOf(path), this.#childAt(path)?.used ?? 0) + 1;
@@ -370,7 +382,7 @@ export class Reloads {
 		}
 		for (const { path, incarnation } of candidates) this.#ground.give(path, incarnation);
 		const touches = changes.some(({ change }) => change !== 'kept');
-		this.#send({ type: 'spec.accepted', plan: { candidates, exchanges, soakMs, touches } });
+		this.#send({ type: 'spec.accepted', plan: { candidates, exchanges, soakMs, proofMs, touches } });
 	}
 
 	#launch(workerId: string): void {
@@ -426,6 +438,7 @@ export class Reloads {
 		this.#generation = this.#tried;
 		this.#bundle = next.bundle;
 		this.#file = next.file;
+		this.#versions.inForce(next.file);
 		this.#contents = next.contents;
 		for (const { path, start, intensity, autoShutdown, shutdownMs, children } of supervisorsOf(root)) {
 			const here = present.get(path);

@@ -1031,7 +1031,11 @@ export class Tree {
 				this.#machines.delete(run.workerId);
 				this.kernel.remove(machine);
 				if (this.#reloads?.owns(run)) this.#reloads.died(run, exit);
-				else if (run.spec !== null) this.#reportToSupervisor(run.path, run.incarnation, exit);
+				else if (run.spec !== null) {
+					// Before its supervisor makes something of it.
+					if (run.generation > this.generation) this.#reloads?.failed(run, exit);
+					this.#reportToSupervisor(run.path, run.incarnation, exit);
+				}
 			},
 		};
 	}

@@ -10,7 +10,7 @@ import { loadSpec, SpecLoadError } from '../spec/load.ts';
 import { contentsIn, type Prepared, type SavedGeneration, type Unprepared, type Versions } from './reloads.ts';
 
 const BAD_SPEC = 78;
-const VERSION_FILE = /^spec\.\d+\.mjs$/;
+const VERSION_FILE = /^spec\.(\d+)\.mjs$/;
 
 export interface VersionsOptions {
 	/** The state folder of the tree. */
@@ -21,6 +21,7 @@ export interface VersionsOptions {
 	bundleFile: string;
 	/** As it was written down, if it was. */
 	saved: SavedGeneration | null;
+	inForce: (file: string) => void;
 }
 
 export class SpecVersions implements Versions {
@@ -33,7 +34,8 @@ export class SpecVersions implements Versions {
 		const { saved, bundleFile } = options;
 		this.#contents = new Map(saved?.contents);
 		this.current = {
-			generation: saved?.number ?? 1,
+			// A file has the number of its generation: a journal may be lost.
+			generation: saved?.number ?? Number(VERSION_FILE.exec(path.basename(bundleFile))?.[1] ?? 1),
 			file: bundleFile,
 			bundle: saved?.bundle ?? digest(fs.readFileSync(bundleFile)),
 			contents: this.#contents,
@@ -49,6 +51,10 @@ export class SpecVersions implements Versions {
 		for (const [name, content] of found) this.#contents.set(name, content);
 		const { generation, file, bundle } = this.current;
 		return { number: generation, file, bundle, contents: [...found] };
+	}
+
+	inForce(file: string): void {
+		this.#options.inForce(file);
 	}
 
 	prepare(generation: number, keep: boolean, done: (result: Prepared | Unprepared) => void): () => void {

@@ -436,6 +436,7 @@ export class World {
 		const file = saved?.file ?? 'v1';
 		const versions: Versions = {
 			current: { generation: saved?.number ?? 1, file, bundle: file, contents: new Map() },
+			inForce: () => {},
 			prepare: (generation, _keep, done) => {
 				const spec = this.#wanted;
 				const next = `v${generation}`;
