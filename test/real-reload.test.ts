@@ -149,7 +149,8 @@ test('HUP reloads; many, and many requests meanwhile, are one more; a stop in th
 test('an old one that crashes before the switch comes back from the old spec', async () => {
 	const port = await freePort();
 	const worker = `
-				import { listener, ready } from 'choir/worker';
+		import http from 'node:http';
+		import { listener, ready } from 'choir/worker';
 		http.createServer((_, res) => res.end(process.env.V)).listen(listener('http'), ready);
 	`;
 	const version = (v: string) => spec(port, '', `, env: { V: '${v}' }`).replace("soak: '300ms'", "soak: '1500ms'");
