@@ -298,8 +298,21 @@ class Checker {
 			inheritEnv: this.#inheritEnv,
 			cwd: this.#text,
 			logs: this.#logs,
+			reload: this.#reload,
 		};
 	}
+
+	#reload: Check = (value, path) => {
+		const mode = oneOf(this, ['surge', 'restart']);
+		if (typeof value === 'string') return mode(value, path);
+		if (!isObject(value)) return this.report(path, "'surge', 'restart' or { mode, surge, soak, timeout }", describe(value));
+		this.#object({
+			mode,
+			surge: this.#integer(1, MAX_INSTANCES),
+			soak: this.#duration('zero is off'),
+			timeout: this.#duration('positive'),
+		})(value, path);
+	};
 
 	#restart: Check = (value, path) => {
 		if (typeof value === 'string') return this.#restartType(value, path);

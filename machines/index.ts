@@ -3,5 +3,6 @@ export { angelMachine } from './angel.ts';
 export { dynamicMachine } from './dynamic.ts';
 export { masterMachine } from './master.ts';
 export * from './restart.ts';
+export { rolloutMachine } from './rollout.ts';
 export { requestOf, signals } from './signals.ts';
 export { workerMachine } from './worker.ts';

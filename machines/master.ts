@@ -1,3 +1,4 @@
+/** A supervisor: what its children are to it, and what it makes of their deaths. */
 import { assign, enqueueActions, setup } from 'xstate';
 import {
 	type Answer,
@@ -14,6 +15,8 @@ import {
 	planRestart,
 	proceed,
 	type Refusal,
+	type Replacement,
+	replaceChildren,
 	retire,
 	type Supervision,
 	shutsDown,
@@ -34,6 +37,16 @@ export type MasterEvent =
 	| { type: 'request'; asked: Asked }
 	| { type: 'request.taken'; asked: Asked }
 	| { type: 'restart'; id: string; request: string }
+	/** As `restart`, with another version of it: one that does not start is not tried again. */
+	| { type: 'exchange'; id: string; request: string }
+	/** A reload has given numbers to incarnations of its own. */
+	| { type: 'numbers.given'; numbers: ReadonlyArray<readonly [id: string, incarnation: number]> }
+	/** A new version of the spec is in force. */
+	| {
+			type: 'children.replaced';
+			spec: Pick<SupervisorSpec, 'start' | 'intensity' | 'autoShutdown' | 'shutdownMs'>;
+			children: readonly Replacement[];
+	  }
 	| { type: 'child.ready'; id: string; incarnation: number; at: number }
 	| ({ type: 'child.died' } & Death)
 	| ({ type: 'notice.taken' } & Death)
@@ -149,7 +162,7 @@ export const masterMachine = setup({
 		failsRequest: ({ context, event }) => {
 			const about = deathOf(context, event);
 			const kind = about?.child.phase === 'starting' ? operationOn(context, about.child.id)?.kind : undefined;
-			return kind === 'add' || kind === 'revive';
+			return kind === 'add' || kind === 'revive' || kind === 'exchange';
 		},
 		/** It did not want to run, which is no failure. */
 		isIgnored: ({ event }) => isDeath(event) && (event as Death).exit.reason === 'ignored',
@@ -175,7 +188,7 @@ export const masterMachine = setup({
 		escalates: ({ context, event }) => exhausted(context, event) === 'escalate',
 		givesUp: ({ context, event }) => exhausted(context, event) === 'giveUp',
 		keepsTrying: ({ context, event }) => exhausted(context, event) === 'keepTrying',
-		isUnknown: ({ context, event }) => event.type === 'restart' && !context.children.has(event.id),
+		isUnknown: ({ context, event }) => (event.type === 'restart' || event.type === 'exchange') && !context.children.has(event.id),
 		isBusy: ({ context }) => context.operations.length > 0,
 		isIdle: ({ context }) => context.operations.length === 0,
 		isResumed: ({ context }) => context.waits !== null,
@@ -270,10 +283,10 @@ export const masterMachine = setup({
 				enqueue({ type: 'reportRestart', params: { id: about.child.id, exit: about.death.exit, delayMs, siblings } });
 			}),
 			planRequest: enqueueing(({ context, event, enqueue }) => {
-				if (event.type !== 'restart') return;
+				if (event.type !== 'restart' && event.type !== 'exchange') return;
 				const { id, request } = event;
 				const { state, asks } = plan(context, {
-					kind: 'request',
+					kind: event.type === 'restart' ? 'request' : 'exchange',
 					strategy: 'one_for_one',
 					scope: [id],
 					delayMs: null,
@@ -282,6 +295,19 @@ export const masterMachine = setup({
 					request,
 				});
 				enqueue.assign(state);
+				for (const ask of asks) carryOut(ask, enqueue);
+			}),
+			recordNumbers: assign(({ context, event }) => {
+				if (event.type !== 'numbers.given') return {};
+				let state: Supervision = context;
+				for (const [id, incarnation] of event.numbers)
+					state = withChild(state, id, { used: Math.max(incarnation, state.children.get(id)?.used ?? 0) });
+				return { children: state.children };
+			}),
+			replaceChildren: enqueueing(({ context, event, enqueue }) => {
+				if (event.type !== 'children.replaced') return;
+				const { state, asks } = replaceChildren(context, event.children);
+				enqueue.assign({ ...state, ...event.spec });
 				for (const ask of asks) carryOut(ask, enqueue);
 			}),
 			wakeOperation: assign(({ context, event }) => (event.type === 'restart.due' ? { operations: wake(context, event.operation) } : {})),
@@ -414,6 +440,19 @@ export const masterMachine = setup({
 				},
 				{ actions: ['planRequest', 'proceed'] },
 			],
+			exchange: [
+				{
+					guard: 'isUnknown',
+					actions: {
+						type: 'answer',
+						params: ({ context, event }) =>
+							answerTo(event, 'not_found', `there is no child '${pathOf(context, (event as { id: string }).id)}'`),
+					},
+				},
+				{ actions: ['planRequest', 'proceed'] },
+			],
+			'numbers.given': { actions: 'recordNumbers' },
+			'children.replaced': { actions: ['replaceChildren', 'proceed'] },
 			request: [
 				{
 					guard: 'mailIsFull',
@@ -518,6 +557,7 @@ export const masterMachine = setup({
 					// A stop that is not harder than the one under way changes nothing.
 					stop: [{ guard: 'isHarder', actions: ['recordMode', 'hurry', 'proceed'] }, {}],
 					restart: { actions: { type: 'answer', params: ({ event }) => answerTo(event, 'stopping', stopping.message) } },
+					exchange: { actions: { type: 'answer', params: ({ event }) => answerTo(event, 'stopping', stopping.message) } },
 					request: { actions: { type: 'answer', params: ({ event }) => answerTo(event, 'stopping', stopping.message) } },
 					'child.died': [{ guard: 'isStale' }, { actions: ['recordDeath', 'proceed'] }],
 				},
@@ -534,7 +574,8 @@ export const masterMachine = setup({
 const stopping = { ok: false as const, code: 'stopping' as const, message: 'the supervisor is stopping' };
 
 function answerTo(event: MasterEvent, code: Refusal, message: string): MasterEffects['answer'] {
-	const request = event.type === 'restart' ? event.request : event.type === 'request' ? event.asked.request : '';
+	const request =
+		event.type === 'restart' || event.type === 'exchange' ? event.request : event.type === 'request' ? event.asked.request : '';
 	return { request, answer: { ok: false, code, message } };
 }
 

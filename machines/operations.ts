@@ -10,7 +10,7 @@
  */
 import { affected, backoffMs, countFailures, intensityExceeded, logRestart, noRestarts, type RestartLog } from './restart.ts';
 import type { AutoShutdown, Exit, Intensity, RestartRule, StopMode, Strategy } from './spec.ts';
-import type { OrderedTrie } from './trie.ts';
+import { OrderedTrie } from './trie.ts';
 
 /** What a supervisor knows of one child. */
 export interface Child {
@@ -18,6 +18,8 @@ export interface Child {
 	rule: RestartRule;
 	/** The latest run, from 1; 0 before the first. Only grows. */
 	incarnation: number;
+	/** The highest number that was given away for its place, to it or to one that a reload had started beside it. */
+	used: number;
 	phase: 'down' | 'starting' | 'running' | 'draining';
 	/** Why it is down for good, until somebody asks for it. */
 	standing: 'gaveUp' | 'fatal' | 'finished' | 'stopped' | 'ignored' | null;
@@ -36,6 +38,7 @@ export interface Child {
 /** A child that has not run yet. */
 export const unborn: Omit<Child, 'id' | 'rule'> = {
 	incarnation: 0,
+	used: 0,
 	phase: 'down',
 	standing: null,
 	failures: 0,
@@ -48,7 +51,8 @@ export const unborn: Omit<Child, 'id' | 'rule'> = {
 
 export interface Operation {
 	id: number;
-	kind: 'start' | 'restart' | 'request' | 'add' | 'revive' | 'terminate' | 'stop';
+	/** `exchange`: as `request`, but a start that fails is not tried again: whoever asked has something else in mind then. */
+	kind: 'start' | 'restart' | 'request' | 'exchange' | 'add' | 'revive' | 'terminate' | 'stop';
 	/** The strategy that gave the range: a retry keeps it, whatever the child that failed has for its own. */
 	strategy: Strategy;
 	/** Ids in start order. */
@@ -274,7 +278,7 @@ export function describe(id: string, { reason, code, signal, detail }: Exit): st
 
 /** Whether an operation may bring a child up: not what is down for good, and a temporary only at the first start or when asked for. */
 function mayLaunch({ kind }: Operation, { rule, standing }: Child): boolean {
-	if (kind === 'request' || kind === 'add' || kind === 'revive') return true;
+	if (kind === 'request' || kind === 'exchange' || kind === 'add' || kind === 'revive') return true;
 	if (standing === 'gaveUp' || standing === 'fatal') return false;
 	return kind === 'start' || rule.type !== 'temporary';
 }
@@ -375,6 +379,37 @@ export function failRequest(state: Supervision, { id, exit }: Death): { state: S
 	return { state: kind === 'add' ? withoutChild(left, id) : withChild(left, id, { standing: 'stopped' }), asks };
 }
 
+/** A child as it is declared from now on. `taken`: the incarnation that a reload has brought up for it. */
+export interface Replacement {
+	id: string;
+	rule: RestartRule;
+	taken: { incarnation: number; readyAt: number } | null;
+}
+
+/**
+ * The children as a new version of the spec has them, in its order; whoever is not among them stays, at the end. What was brought up
+ * beside a child takes its place, and nothing waits for that child any more.
+ */
+export function replaceChildren(state: Supervision, replacements: readonly Replacement[]): { state: Supervision; asks: Ask[] } {
+	const ids = new Set(replacements.map(({ id }) => id));
+	const replaced = replacements.map(({ id, rule, taken }): [string, Child] => {
+		const child = { ...(state.children.get(id) ?? { ...unborn, id }), rule, added: false };
+		if (taken === null) return [id, child];
+		const used = Math.max(child.used, child.incarnation, taken.incarnation);
+		return [id, { ...child, ...taken, used, phase: 'running', standing: null, failures: 0 }];
+	});
+	const others = [...state.children.values()].filter(({ id }) => !ids.has(id)).map((child): [string, Child] => [child.id, child]);
+	const up = new Set(replacements.filter(({ taken }) => taken !== null).map(({ id }) => id));
+	const operations = state.operations
+		.map((operation) => (operation.phase === 'waiting' ? { ...operation, scope: operation.scope.filter((id) => !up.has(id)) } : operation))
+		.filter(({ scope, kind }) => scope.length > 0 || kind !== 'restart');
+	const ended = state.operations.filter(({ id }) => !operations.some((operation) => operation.id === id));
+	return {
+		state: { ...state, children: OrderedTrie.of([...replaced, ...others]), operations },
+		asks: ended.map(({ id }): Ask => ({ do: 'unschedule', operation: id })),
+	};
+}
+
 /** One operation, as far as it goes. null: it is complete. */
 function advance(before: Supervision, given: Operation, asks: Ask[]): { state: Supervision; operation: Operation | null } {
 	let state = before;
@@ -426,7 +461,7 @@ function advance(before: Supervision, given: Operation, asks: Ask[]): { state: S
 		if (child?.phase !== 'down') continue;
 		if (mayLaunch(operation, child)) {
 			const { id } = child;
-			const incarnation = child.incarnation + 1;
+			const incarnation = Math.max(child.incarnation, child.used) + 1;
 			const restarts = child.restarts + (kind === 'restart' ? 1 : 0);
 			const failures = kind === 'request' ? 0 : child.failures;
 			state = withChild(state, id, { phase: 'starting', incarnation, restarts, failures, standing: null, readyAt: null });

@@ -94,6 +94,23 @@ export interface HeartbeatDeclaration {
 	every?: Duration;
 	timeout?: Duration;
 }
+/** How a new version takes the place of the old one. A mode, or more. */
+export type ReloadDeclaration =
+	| ReloadMode
+	| {
+			mode?: ReloadMode;
+			/** Of the instances of a child: how many new ones may be starting at a time. Default: all. */
+			surge?: number;
+			/** How long new ones must have run, once all are ready, before the old ones are let go. Default `'1s'`. */
+			soak?: Duration;
+			/** Until a new one is ready, from its start. Default: that of `ready`. */
+			timeout?: Duration;
+	  };
+/**
+ * `surge`: the new one starts beside the old one, which goes when the new one has soaked: for what can share what it holds (default
+ * with `listen`). `restart`: the old one stops, then the new one starts: for what only one can hold (default without).
+ */
+export type ReloadMode = 'surge' | 'restart';
 export interface LogsDeclaration {
 	/** The output file is rotated when it holds this many bytes. Default 10 MiB; 0 is never. */
 	rotateBytes?: number;
@@ -132,6 +149,7 @@ interface ProcessDeclaration<Id extends string> extends ChildOptions<Id> {
 	/** Relative to the spec. Default: the spec's folder. */
 	cwd?: string;
 	logs?: LogsDeclaration;
+	reload?: ReloadDeclaration;
 }
 export interface NodeDeclaration<Id extends string = string> extends ProcessDeclaration<Id> {
 	kind: 'node';
@@ -334,6 +352,15 @@ interface ProcessFields extends WorkFields {
 	inheritEnv: string[] | true;
 	cwd: string | null;
 	logs: LogsSpec;
+	reload: ReloadSpec;
+}
+export interface ReloadSpec {
+	mode: ReloadMode;
+	/** null: all at once. */
+	surge: number | null;
+	soakMs: number;
+	/** null: that of `ready`. */
+	timeoutMs: number | null;
 }
 export interface LogsSpec {
 	rotateBytes: number;
@@ -428,6 +455,7 @@ export const defaults = {
 	stopInner: { drainMs: 5_000, terminateMs: 0 },
 	maxChildren: 1_000_000,
 	logs: { rotateBytes: 10 * 1024 * 1024, keep: 5 },
+	reload: { soakMs: 1_000 },
 	stopTimeoutMs: 120_000,
 	master: {
 		heartbeat: { everyMs: 1_000, timeoutMs: 30_000 },
@@ -553,6 +581,15 @@ function resolving(parseDuration: ParseDuration) {
 		rotateBytes: given?.rotateBytes ?? defaults.logs.rotateBytes,
 		keep: given?.keep ?? defaults.logs.keep,
 	});
+	const reloadOf = (given: ReloadDeclaration | undefined, shares: boolean): ReloadSpec => {
+		const said = typeof given === 'object' ? given : given === undefined ? {} : { mode: given };
+		return {
+			mode: said.mode ?? (shares ? 'surge' : 'restart'),
+			surge: said.surge ?? null,
+			soakMs: ms(said.soak, defaults.reload.soakMs),
+			timeoutMs: said.timeout === undefined ? null : ms(said.timeout, 0),
+		};
+	};
 	const processOf = (child: NodeDeclaration | CommandDeclaration, names: Names, above: Above): ProcessSpec => {
 		const { listen = {}, stop } = child;
 		const limits = child.kind === 'node' ? defaults.stopNode : defaults.stopCommand;
@@ -571,6 +608,7 @@ function resolving(parseDuration: ParseDuration) {
 			inheritEnv: child.inheritEnv ?? [],
 			cwd: child.cwd ?? null,
 			logs: logsOf(child.logs),
+			reload: reloadOf(child.reload, Object.keys(listen).length > 0),
 		};
 		if (child.kind === 'command') return { kind: 'command', ...common, run: [...child.run] };
 		return { kind: 'node', ...common, module: child.module, args: [...(child.args ?? [])], execArgv: [...(child.execArgv ?? [])] };

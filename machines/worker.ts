@@ -10,6 +10,8 @@ export type WorkerEvent =
 	| { type: 'process.ready' }
 	/** Everything around it is in its place again: it goes on where it was. */
 	| { type: 'adopted' }
+	/** A new version of the spec has other limits for it. */
+	| { type: 'limits.changed'; stop: StopSpec; okCodes: number[] }
 	| {
 			type: 'process.exited';
 			code: number | null;
@@ -139,6 +141,7 @@ export const workerMachine = setup({
 		actions: {
 			recordSpawn: assign(({ event }) => (event.type === 'process.spawned' ? { pid: event.pid, startTicks: event.startTicks } : {})),
 			recordReady: assign({ wasReady: true }),
+			recordLimits: assign(({ event }) => (event.type === 'limits.changed' ? { stop: event.stop, okCodes: event.okCodes } : {})),
 			recordTrouble: assign(({ event }) => {
 				if (event.type === 'probe.failed') return { detail: event.why };
 				return event.type === 'effect.failed' ? { detail: `${event.effect} failed: ${event.message}` } : {};
@@ -200,6 +203,7 @@ export const workerMachine = setup({
 			'process.spawned': { actions: 'recordSpawn' },
 			'process.exited': { target: '.dead', actions: 'recordExit' },
 			'process.failed': { target: '.dead', actions: 'recordExit' },
+			'limits.changed': { actions: 'recordLimits' },
 			'effect.failed': { actions: 'recordTrouble' },
 		},
 		initial: 'starting',

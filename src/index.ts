@@ -15,6 +15,7 @@ export type {
 	LogsDeclaration,
 	NodeDeclaration,
 	ReadyDeclaration,
+	ReloadDeclaration,
 	RestartDeclaration,
 	RestartType,
 	ShutdownDeclaration,

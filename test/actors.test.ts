@@ -47,6 +47,7 @@ class Stage {
 			workerId: `w${this.#incarnation}`,
 			path: 'a',
 			incarnation: this.#incarnation,
+			generation: 1,
 			spec: spec as unknown as ActorSpec,
 			stop: { drainMs: 1_000, terminateMs: 0 },
 		};
@@ -519,6 +520,7 @@ test('who is blamed is who did it, not who caused it', async () => {
 		workerId: path,
 		path,
 		incarnation: 1,
+		generation: 1,
 		spec: { kind: 'actor', logic, kept: 0, resume: 'fresh', restart: { type: 'permanent' } } as unknown as ActorSpec,
 		stop: { drainMs: 0, terminateMs: 0 },
 	});

@@ -19,6 +19,7 @@ import {
 import { angelMachine } from '../machines/angel.ts';
 import { dynamicMachine } from '../machines/dynamic.ts';
 import { masterMachine } from '../machines/master.ts';
+import { rolloutMachine } from '../machines/rollout.ts';
 import { workerMachine } from '../machines/worker.ts';
 import { type Asked, Chart } from '../src/kernel/chart.ts';
 import { stateName } from '../src/kernel/kernel.ts';
@@ -132,6 +133,23 @@ const fields = fc.record({
 	exitCode: fc.constantFrom(0, 1, 70),
 	lines: fc.constant([]),
 	deadline: fc.boolean(),
+	numbers: fc.array(fc.tuple(id, fc.integer({ min: 1, max: 5 })), { maxLength: 2 }),
+	spec: fc.constant({ start: 'ordered', intensity: { restarts: 1, withinMs: 1_000 }, autoShutdown: 'never', shutdownMs: null }),
+	children: fc.uniqueArray(fc.record({ id, rule: fc.constant(rule()), taken: fc.constantFrom(null, { incarnation: 4, readyAt: 1 }) }), {
+		maxLength: 3,
+		selector: (each) => each.id,
+	}),
+	stop: fc.constant({ drainMs: 5, terminateMs: 5 }),
+	okCodes: fc.constant([0, 1]),
+	workerId: fc.constantFrom('w1', 'w2'),
+	path: fc.constantFrom('a', 'b'),
+	plan: fc.constant({
+		candidates: ['w1', 'w2'].map((workerId) => ({ path: workerId, incarnation: 2, workerId, group: 'g', surge: 1, phase: 'waiting' })),
+		exchanges: ['a', 'b'].map((path) => ({ path, what: 'replace', phase: 'waiting' })),
+		soakMs: 10,
+		proofMs: 10,
+		touches: true,
+	}),
 });
 
 const backoff = { fromMs: 10, toMs: 100, resetAfterMs: 1_000 };
@@ -169,6 +187,7 @@ const machines: Array<[machine: AnyStateMachine, input: unknown]> = [
 			},
 		},
 	],
+	[rolloutMachine, { generation: 2 }],
 	[
 		angelMachine,
 		{ care: { heartbeat: { everyMs: 1, timeoutMs: 10 }, intensity: { restarts: 2, withinMs: 1_000 }, backoff }, stopTimeoutMs: 100 },

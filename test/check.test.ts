@@ -31,6 +31,7 @@ test('a whole tree as in the contract has no problem', () => {
 				restart: { type: 'permanent', strategy: 'one_for_one', backoff: { from: '200ms', to: '30s', resetAfter: '60s' } },
 				stop: { drain: '60s', terminate: '5s' },
 				standby: 0,
+				reload: { mode: 'surge', surge: 1, soak: '2s', timeout: '1m' },
 				env: { LOG_LEVEL: 'info' },
 				envFile: '.env',
 				inheritEnv: ['EDITOR'],
@@ -237,6 +238,8 @@ const wrong: Array<[what: string, declaration: unknown, line: string]> = [
 		`${at}.ready.after: expected less than its timeout (30000 ms), got 60000 ms`,
 	],
 	['a probe of no kind', withNode({ live: { every: '1s' } }), `${at}.live: expected { tcp }, { http } or { exec }, got { every }`],
+	['a way to reload', withNode({ reload: 'sruge' }), `${at}.reload: expected 'surge' or 'restart' (did you mean 'surge'?), got 'sruge'`],
+	['a surge of none', withNode({ reload: { surge: 0 } }), `${at}.reload.surge: expected a whole number from 1 to 1000, got 0`],
 	['a standby', withNode({ standby: 1 }), `${at}.standby: expected 0 (standbys are not available yet), got 1`],
 	['a number in env', withNode({ env: { PORT: 80 } }), `${at}.env.PORT: expected a text, got 80`],
 	[
@@ -507,6 +510,7 @@ test('a spec is a declaration with its defaults', () => {
 		inheritEnv: [],
 		cwd: null,
 		logs: { rotateBytes: 10_485_760, keep: 5 },
+		reload: { mode: 'restart', surge: null, soakMs: 1_000, timeoutMs: null },
 	});
 	const { heartbeat, stop } = root.children[1] as NodeSpec;
 	assert.equal({ heartbeat, stop }, { heartbeat: null, stop: { drainMs: 0, terminateMs: 10_000 } });

@@ -45,6 +45,18 @@ const significant = {
 	spec: { ...spec(['a'], ['b', { type: 'transient', significant: true }]), autoShutdown: 'any_significant' as const },
 };
 
+const exchange = (id: string) => ({ type: 'exchange', id, request: 'r' });
+const given = { type: 'numbers.given', numbers: [['b', 2]] };
+const replaced = {
+	type: 'children.replaced',
+	spec: { start: 'ordered', intensity: { restarts: 3, withinMs: 1_000 }, autoShutdown: 'never', shutdownMs: null },
+	children: [
+		{ id: 'b', rule: rule(), taken: { incarnation: 2, readyAt: 50 } },
+		{ id: 'a', rule: rule(), taken: null },
+	],
+};
+const slow = spec(['a'], ['b', { backoff: { fromMs: 100, toMs: 100, resetAfterMs: 1_000 } }]);
+
 const goOn: MasterEvent = { type: 'resumed' };
 const asked = { why: 'asked' as const, reason: 'shutdown' as const, message: 'asked to stop' };
 /** What another master left of `a` and `b`, both running as their second incarnation. */
@@ -179,6 +191,26 @@ const rows: Array<Row<MasterInput>> = [
 		['reportRestart', 'launchChild'],
 		left({ waits: [[7, 50]] }),
 	],
+	['exchanges a child by request', [...up, exchange('b')], 'running.restarting', ['drainChild']],
+	[
+		'… and starts the new one when the old one is dead',
+		[...up, exchange('b'), died('b', 'shutdown')],
+		'running.restarting',
+		['launchChild'],
+	],
+	[
+		'does not try a new one again',
+		[...up, exchange('b'), died('b', 'shutdown'), died('b', 'startFailed', 2)],
+		'running.steady',
+		['answer'],
+	],
+	['cannot exchange whom it does not have', [...up, exchange('x')], 'running.steady', ['answer']],
+	['exchanges nobody while it stops', [...up, stop, exchange('b')], 'draining', ['answer']],
+	['gives no number twice', [...up, given, died('b')], 'running.restarting', ['reportRestart', 'launchChild']],
+	['has other children in the place of the old ones', [...up, given, replaced], 'running.steady', []],
+	['… and does not hear of the old ones', [...up, given, replaced, died('b')], 'running.steady', []],
+	['… but of the new ones', [...up, given, replaced, died('b', 'crash', 2)], 'running.restarting', ['reportRestart', 'launchChild']],
+	['waits no longer for one that a new one has replaced', [...up, died('b'), replaced], 'running.steady', [], { spec: slow }],
 	['goes on with a stop that was begun', [goOn], 'draining', ['drainChild'], left({ end: asked })],
 	['stops at once if that is asked meanwhile', [stop], 'draining', ['drainChild'], left()],
 ];

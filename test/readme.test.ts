@@ -89,6 +89,7 @@ const limits: Array<[string, string]> = [
 	['between two SIGKILLs of a stuck process', time(STUCK_AGAIN_MS)],
 	['restarts of a supervisor', window(defaults.intensity)],
 	['backoff of a child', backoff(defaults.backoff)],
+	['new workers of a reload watched', time(defaults.reload.soakMs)],
 	['size of an output file until it is rotated', `${defaults.logs.rotateBytes / 2 ** 20} MiB`],
 	['rotated output files kept', String(defaults.logs.keep)],
 	['stop of the whole tree by TERM or `choir stop`', time(defaults.stopTimeoutMs)],

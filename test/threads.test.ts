@@ -55,7 +55,7 @@ class Stage {
 		this.#incarnation += 1;
 		const declaration: ThreadDeclaration = { kind: 'thread', id: 'a', module, ...more };
 		const [spec] = resolveSpec({ kind: 'tree', id: 't', children: [declaration] }).root.children as [ThreadSpec];
-		const run: Run = { workerId: `w${this.#incarnation}`, path: 'a', incarnation: this.#incarnation, spec, stop: spec.stop };
+		const run: Run = { workerId: `w${this.#incarnation}`, path: 'a', incarnation: this.#incarnation, generation: 1, spec, stop: spec.stop };
 		this.host.launch(run);
 		return run;
 	}

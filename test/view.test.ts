@@ -390,7 +390,8 @@ test('operations: restart, stop, start; how each ended; each an event', () =>
 		assert.equal(page.row('a')?.state, 'running');
 		assert.deepEqual((await operate('start', 'a'))[0], false);
 		assert.deepEqual(await operate('restart', 'nobody'), [false, "there is no child 'nobody'"]);
-		assert.deepEqual(await operate('reload', ''), [false, 'a reload is not available yet']);
+		assert.deepEqual(await operate('reload', 'a'), [false, 'the tree is reloaded as a whole']);
+		assert.deepEqual(await operate('reload', ''), [false, 'this tree cannot be reloaded']);
 		assert.equal((await operate('stop', ''))[0], false);
 		assert.deepEqual(await operate('scale', 'a', 2), [false, "'a' is not declared with instances"]);
 		assert.deepEqual(

@@ -38,6 +38,8 @@ const inner = { stop: { drainMs: 5_000, terminateMs: 0 } };
 const atOnce = { stop: { drainMs: 0, terminateMs: 0 } };
 const up = [spawned, ready];
 
+const limits = { type: 'limits.changed', stop: { drainMs: 0, terminateMs: 10 }, okCodes: [0] };
+
 const rows: Array<Row<WorkerInput>> = [
 	['launches first', [], 'starting.launching'],
 	['warms once there is a process', [spawned], 'starting.warming', ['watchReadiness']],
@@ -118,6 +120,8 @@ const rows: Array<Row<WorkerInput>> = [
 	['is stuck when it will not die', [...up, kill, ...stuck], 'draining.stuck', ['kill', 'raiseAlarm']],
 	['is killed on when stuck', [...up, kill, ...stuck, 'stuckTimeout'], 'draining.stuck', ['kill', 'raiseAlarm']],
 	['is not asked again when stuck', [...up, kill, ...stuck, fast], 'draining.stuck', []],
+	['takes new limits, and stays where it is', [...up, limits], 'running.healthy', []],
+	['… and goes by them', [...up, limits, drain], 'draining.terminating', ['terminate']],
 	['is dead when even the stuck one dies', [...up, kill, ...stuck, exited(null, 'SIGKILL')], 'dead', ['reportDeath']],
 ];
 

@@ -11,6 +11,7 @@ export interface SpawnOrder {
 	workerId: string;
 	path: string;
 	incarnation: number;
+	generation: number;
 	file: string;
 	args: string[];
 	cwd: string;
@@ -29,6 +30,8 @@ export type ToAngel =
 	| { do: 'hello' }
 	| { do: 'beat' }
 	| { do: 'running' }
+	/** Another version of the spec is in force: the next master is to load that. */
+	| { do: 'version'; bundle: string }
 	| { do: 'ended'; exitCode: number; lines: string[] }
 	| { do: 'spawn'; order: SpawnOrder }
 	/** Its end is known, and written down. */
@@ -48,6 +51,7 @@ export type ToMaster =
 	| { do: 'failed'; workerId: string; message: string }
 	| { do: 'exited'; workerId: string; code: number | null; signal: string | null }
 	| { do: 'stop'; mode: StopMode }
+	| { do: 'reload' }
 	| { do: 'reopen' };
 
 /** An environment can be long; beyond this something is wrong. */

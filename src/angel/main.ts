@@ -151,8 +151,7 @@ class Angel {
 				if (this.#master !== null) killGroup(this.#master.identity.pid, 'SIGKILL');
 			},
 			forwardStop: ({ mode }) => this.#master?.link.send({ do: 'stop', mode }),
-			forwardReload: () =>
-				this.#news('info', 'signal.ignored', 'SIGHUP asks for a reload, which is not available yet', { signal: 'SIGHUP' }),
+			forwardReload: () => this.#master?.link.send({ do: 'reload' }),
 			sweep: ({ how }) => {
 				const processes = this.#processes;
 				if (processes === null) return this.#send({ type: 'tree.gone' });
@@ -360,6 +359,9 @@ class Angel {
 				return this.#send({ type: 'master.beat' });
 			case 'running':
 				return this.#send({ type: 'master.running', at: this.#kernel.clock.now() });
+			case 'version':
+				this.#bundle = message.bundle;
+				return;
 			case 'ended':
 				return this.#send({ type: 'master.ended', exitCode: message.exitCode, lines: message.lines });
 			case 'spawn':

@@ -152,8 +152,8 @@ export class Processes {
 }
 
 function leftover({ order, identity }: Held, ended: Leftover['ended']): Leftover {
-	const { workerId, path: childPath, incarnation, stop, env, logFrom } = order;
-	return { workerId, path: childPath, incarnation, stop, token: env.CHOIR_TOKEN ?? null, logFrom, ended, ...identity };
+	const { workerId, path: childPath, incarnation, generation, stop, env, logFrom } = order;
+	return { workerId, path: childPath, incarnation, generation, stop, token: env.CHOIR_TOKEN ?? null, logFrom, ended, ...identity };
 }
 
 function explain({ file, cwd }: SpawnOrder, { code, message }: NodeJS.ErrnoException): string {

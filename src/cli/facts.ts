@@ -3,12 +3,15 @@
 import { request } from '../control/client.ts';
 import { ControlError } from '../control/protocol.ts';
 import { socketPath } from '../home.ts';
+import type { ReloadStatus } from '../master/reloads.ts';
 
 /** The JSON of `choir status --json`. Fields that only some kinds of children have are optional. */
 export interface TreeStatus {
 	tree: string;
 	state: string;
 	generation?: number;
+	/** Of a reload that goes on, or has failed. */
+	reload?: ReloadStatus | null;
 	since?: string;
 	angel: { pid: number | null; state: string };
 	master: { pid: number | null; state: string; incarnation?: number; epoch?: number };

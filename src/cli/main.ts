@@ -20,6 +20,8 @@ Examples:
   choir wait shop --for running          until everything is ready
   choir logs web -n 20 -f                the output of all instances of web
   choir restart web.1                    one instance
+  choir reload --plan                    what a reload would touch
+  choir reload --wait                    the spec and its programs as they are now, without a gap
   choir scale web 4                      so many instances of web
   choir view                             the tree as a live page
   choir stop shop                        drains, then stops; --fast does not drain
@@ -145,6 +147,19 @@ function commands(end: (exitCode: number) => void): Command {
 		.action(async (path: string, options) => end(await (await import('./restart.ts')).restart(path, options)));
 
 	program
+		.command('reload')
+		.summary('a new version of the spec and its programs')
+		.description(
+			'Brings a tree to its spec as it is now: only what has changed is touched. New ones start beside the old ones where they can; whatever fails before all of them have run for a while is undone, and the old ones go on.',
+		)
+		.argument('[tree]', 'a name or a spec file')
+		.option('--plan', 'only say what would be done')
+		.option('--wait', 'until it has ended: exits with 1 if it was rolled back')
+		.option('--json', 'as JSON')
+		.addOption(timeout(300_000))
+		.action(async (tree: string | undefined, options) => end(await (await import('./reload.ts')).reload(tree, options)));
+
+	program
 		.command('scale')
 		.summary('more instances of a child, or fewer')
 		.description(
@@ -205,7 +220,7 @@ function commands(end: (exitCode: number) => void): Command {
 		.command('diagram')
 		.summary('draw a tree, or a machine')
 		.description(
-			"Draws a tree: who supervises whom, in which order they start, and who goes down with whom. Or a machine: one of choir's own (worker, master, dynamic, angel), or the XState machine of an actor in a tree. Nothing is started.",
+			"Draws a tree: who supervises whom, in which order they start, and who goes down with whom. Or a machine: one of choir's own (worker, master, dynamic, angel, rollout), or the XState machine of an actor in a tree. Nothing is started.",
 		)
 		.argument('[what]', 'a spec file, one of the machines, or a running tree; without it, the tree that runs')
 		.argument('[path]', 'an actor in that tree: its machine is drawn')

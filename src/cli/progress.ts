@@ -4,13 +4,17 @@ const EVERY_MS = 200;
 const CLEAR = '\r\x1b[K';
 
 export class Progress {
-	readonly #text: string;
+	#text: string;
 	readonly #startedAt = performance.now();
 	readonly #ticking: NodeJS.Timeout | null;
 
 	constructor(text: string) {
 		this.#text = text;
 		this.#ticking = process.stderr.isTTY ? setInterval(() => this.#draw(), EVERY_MS) : null;
+	}
+
+	say(text: string): void {
+		this.#text = text;
 	}
 
 	close(): void {

@@ -38,9 +38,14 @@ export function headLines(facts: TreeStatus, { paint, now }: { paint: Paint; now
 	const { angel, master } = facts;
 	const up = facts.since ? ` for ${asDuration(now - Date.parse(facts.since))}` : '';
 	const again = master.incarnation !== undefined && master.incarnation > 1 ? ` (incarnation ${master.incarnation})` : '';
+	const version = facts.generation !== undefined && facts.generation > 1 ? `, generation ${facts.generation}` : '';
+	const { reload } = facts;
+	const why = reload?.reason ? `: ${visible(reload.reason)}` : '';
+	const failed = reload?.state === 'rolledBack' || reload?.state === 'refused';
 	return [
 		`${paint.bold(facts.tree)}  ${stateColour(paint, facts.state)(facts.state)}${up}`,
-		paint.dim(`angel ${angel.pid ?? '–'} ${angel.state}, master ${master.pid ?? '–'} ${master.state}${again}`),
+		paint.dim(`angel ${angel.pid ?? '–'} ${angel.state}, master ${master.pid ?? '–'} ${master.state}${again}${version}`),
+		...(reload ? [(failed ? paint.red : paint.yellow)(`reload to generation ${reload.generation}: ${reload.state}${why}`)] : []),
 	];
 }
 

@@ -10,6 +10,8 @@ export interface Run {
 	workerId: string;
 	path: string;
 	incarnation: number;
+	/** The version of the spec that it was started from. */
+	generation: number;
 	/** null: started by a master that is gone, from a spec that may be gone too. */
 	spec: WorkSpec | null;
 	/** What it begins with, where its spec does not say: an instance of a dynamic supervisor. */
@@ -20,6 +22,7 @@ export interface Run {
 /** A process that an earlier master started, with what that one knew of it. */
 export interface Leftover extends Found {
 	path: string;
+	generation: number;
 	stop: StopSpec;
 	/** By which it is known when it says hello; null: it has nobody to speak to. */
 	token: string | null;

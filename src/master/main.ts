@@ -13,11 +13,12 @@ import type { WorkerContext } from '../../machines/worker.ts';
 import { onSignal } from '../angel/arm.ts';
 import { Link, type ToAngel, type ToMaster } from '../angel/link.ts';
 import { slotsAt } from '../angel/sockets.ts';
+import type { Request } from '../control/protocol.ts';
 import { serveControl } from '../control/server.ts';
 import { ActorHost } from '../hosts/actors.ts';
 import { startTicks } from '../hosts/proc.ts';
 import { ThreadHost } from '../hosts/threads.ts';
-import { Journal } from '../journal/journal.ts';
+import { type Changes, Journal } from '../journal/journal.ts';
 import { RealClock } from '../kernel/clock.ts';
 import { EventLog } from '../logs/events.ts';
 import { resolveSpec } from '../spec/check.ts';
@@ -26,8 +27,10 @@ import { Door } from '../view/door.ts';
 import type { Tell } from './host.ts';
 import { Hosts } from './hosts.ts';
 import { ProcessHost } from './processes.ts';
+import { isRollout, type SavedGeneration } from './reloads.ts';
 import { StatusReader } from './status.ts';
 import { Tree, type TreeNews } from './tree.ts';
+import { SpecVersions } from './versions.ts';
 import { Workers } from './workers.ts';
 
 /** What the angel gave us: see its `spawn`. */
@@ -36,7 +39,7 @@ const CONTROL_FD = 4;
 /** Beyond this a status would not be a line. */
 const MAX_CONNECTIONS = 8_192;
 
-const [, , dir, bundleFile, specFile] = process.argv as [string, string, string, string, string];
+const [, , dir, firstBundle, specFile] = process.argv as [string, string, string, string, string];
 const clock = new RealClock();
 const events = new EventLog(dir);
 /** Letters of the token in the address of the live page: 144 bits. */
@@ -64,6 +67,8 @@ function hear(message: ToMaster): void {
 			return tree === null ? end(0, []) : tree.stop(message.mode);
 		case 'reopen':
 			return events.reopen();
+		case 'reload':
+			return reloadBySignal();
 		default:
 			return host?.hear(message);
 	}
@@ -97,7 +102,7 @@ function take(signal: Signal): void {
 		case 'resume':
 			return tree?.resume();
 		case 'reload':
-			return news('info', 'signal.ignored', `${signal} asks for a reload, which is not available yet`, { signal });
+			return reloadBySignal();
 		case 'later':
 			return news('info', 'signal.ignored', `${signal} asks for ${request.what}, which is not available yet`, { signal });
 		case 'ignore':
@@ -106,6 +111,25 @@ function take(signal: Signal): void {
 }
 onSignal(take);
 
+/** One of an earlier run would tell of processes that are gone. */
+const run = { pid: process.ppid, startTicks: startTicks(process.ppid) ?? 0 };
+const journal = new Journal(dir, {
+	resume: Number(process.env.CHOIR_INCARNATION) > 1,
+	failed: (error) =>
+		news(
+			'error',
+			'journal.failed',
+			`what the tree has in mind cannot be written down: ${error.message}; after a loss of the master it counts anew`,
+		),
+});
+const before = journal.values.get('run') as { pid: number; startTicks: number; since: string } | undefined;
+const isOurs = before?.pid === run.pid && before.startTicks === run.startTicks;
+const since = isOurs ? before.since : new Date().toISOString();
+const left = isOurs ? new Map(journal.values) : new Map<string, unknown>();
+if (!isOurs) journal.write({ ...Object.fromEntries([...journal.values.keys()].map((key) => [key, null])), run: { ...run, since } });
+const generation = (left.get('generation') as SavedGeneration | undefined) ?? null;
+// What is written down counts: the angel is told after the switch, and that may have been too late.
+const bundleFile = generation?.file ?? firstBundle;
 const loading = loadSpec(bundleFile, specFile).then((declaration) => resolveSpec(declaration));
 let loaded: Awaited<typeof loading> | null = null;
 loading.then(
@@ -120,22 +144,22 @@ function startWhenLoaded(): void {
 	if (loaded === null || inventory === null || tree !== null || ended) return;
 	const spec = loaded;
 	const known = inventory;
-	const run = { pid: process.ppid, startTicks: startTicks(process.ppid) ?? 0 };
-	const journal = new Journal(dir, {
-		resume: known.masterIncarnation > 1,
-		failed: (error) =>
-			news(
-				'error',
-				'journal.failed',
-				`what the tree has in mind cannot be written down: ${error.message}; after a loss of the master it counts anew`,
-			),
+	const versions = new SpecVersions({
+		dir,
+		specFile,
+		spec,
+		bundleFile,
+		saved: generation,
+		inForce: (bundle) => link.send({ do: 'version', bundle }),
 	});
-	const before = journal.values.get('run') as { pid: number; startTicks: number; since: string } | undefined;
-	// One of an earlier run would tell of processes that are gone.
-	const isOurs = before?.pid === run.pid && before.startTicks === run.startTicks;
-	const since = isOurs ? before.since : new Date().toISOString();
-	const left = isOurs ? new Map(journal.values) : new Map<string, unknown>();
-	if (!isOurs) journal.write({ ...Object.fromEntries([...journal.values.keys()].map((key) => [key, null])), run: { ...run, since } });
+	// Later the files may be newer than what runs.
+	if (generation === null && known.masterIncarnation === 1)
+		versions.learnContents().then(
+			(learnt) => {
+				if (running.generation === learnt.number) journal.write({ generation: learnt });
+			},
+			() => {},
+		);
 	setInterval(() => link.send({ do: 'beat' }), spec.master.heartbeat.everyMs);
 	const tell: Tell = (workerId, fact) => running.tell(workerId, fact);
 	const workers = new Workers(tell, (workerId, text) => news('info', 'signal.ignored', text, { workerId }));
@@ -170,10 +194,16 @@ function startWhenLoaded(): void {
 		running: () => link.send({ do: 'running' }),
 		ended: ({ why, message }) =>
 			end(why === 'asked' || why === 'autoShutdown' ? 0 : why === 'exhausted' ? 70 : 1, why === 'asked' ? [] : [sentences[why](message)]),
-		journal,
+		journal: { write },
+		versions,
 		watch: (step) => {
-			door?.recorder?.record(step);
 			const { id, from, to } = step;
+			if (isRollout(id)) {
+				const phase = to.split('.')[0] as string;
+				if (phase !== from.split('.')[0] && phase !== 'done') news('info', 'reload.phase', `reload: ${phase}`, { phase });
+				return;
+			}
+			door?.recorder?.record(step);
 			if (from === to) return;
 			const childPath = /^worker:(.*)#(\d+)$/.exec(id);
 			if (childPath === null || from.split('.')[0] === to.split('.')[0]) return;
@@ -218,6 +248,17 @@ function startWhenLoaded(): void {
 	running.start(nothingLeft ? null : { journal: left, found: known.leftovers, asked: new Map(known.incarnations) });
 }
 
+/** For tests, which kill the master where it is worst: right after the nth line of a reload, in the first master of a run. */
+const dieAfter = Number(process.env.CHOIR_TEST_DIE_AFTER ?? 0);
+let reloadLines = 0;
+function write(set: Changes): void {
+	journal.write(set);
+	if (dieAfter === 0 || process.env.CHOIR_INCARNATION !== '1') return;
+	if ('rollout' in set) reloadLines += 1;
+	else if (reloadLines > 0) reloadLines += 1;
+	if (reloadLines === dieAfter) process.kill(process.pid, 'SIGKILL');
+}
+
 const sentences: Record<Exclude<SupervisorEnd['why'], 'asked'>, (message: string) => string> = {
 	autoShutdown: (message: string) => `the tree ended by itself: ${message}`,
 	killed: (message: string) => `the tree was killed: ${message}`,
@@ -237,7 +278,8 @@ function serve(running: Tree, workers: Workers, status: StatusReader, view: Door
 					return {
 						tree: (loaded as NonNullable<typeof loaded>).id,
 						state: running.state,
-						generation: 1,
+						generation: running.generation,
+						reload: running.reloadStatus,
 						since,
 						angel: { pid: process.ppid, state: 'running' },
 						master: { pid: process.pid, state: running.state, incarnation: masterIncarnation, epoch: masterIncarnation },
@@ -245,6 +287,8 @@ function serve(running: Tree, workers: Workers, status: StatusReader, view: Door
 					};
 				case 'restart':
 					return restart(running, request.path);
+				case 'reload':
+					return reload(running, request);
 				case 'scale':
 					return scale(running, request.path, request.count);
 				case 'view':
@@ -255,6 +299,24 @@ function serve(running: Tree, workers: Workers, status: StatusReader, view: Door
 		},
 	});
 	net.createServer({ allowHalfOpen: true }, (socket) => control.handle(socket)).listen({ fd: CONTROL_FD });
+}
+
+function reloadBySignal(): void {
+	news('info', 'reload.asked', 'a reload was asked by SIGHUP', { signal: 'SIGHUP' });
+	try {
+		if (tree === null) throw new Error('the tree is starting');
+		tree.reload();
+	} catch (error) {
+		news('warn', 'reload.refused', `reload refused: ${(error as Error).message}`);
+	}
+}
+
+/** `plan`: only what it would do. `wait`: until it has ended; without, until it is known what it does. */
+async function reload(running: Tree, { plan, wait }: Request) {
+	if (plan === true) return running.plan();
+	const { planned, ended } = running.reload();
+	news('info', 'reload.asked', 'a reload was asked');
+	return wait === true ? ended : planned;
 }
 
 async function scale(running: Tree, word: unknown, count: unknown) {

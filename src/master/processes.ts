@@ -248,11 +248,24 @@ export class ProcessHost implements Host {
 		}
 		const { file, args } = spec.kind === 'node' ? await this.#nodeCommand(spec) : commandOf(spec.run, listen.length > 0);
 		workers.expect(run.workerId, token, spec.ready.kind === 'signal');
-		await this.#upkeep.beforeStart(run.path, spec.logs);
+		// Another one of this path may be writing: a reload starts the new beside the old.
+		const isAlone = [...this.#held.values()].every((other) => other === held || other.run.path !== run.path);
+		if (isAlone) await this.#upkeep.beforeStart(run.path, spec.logs);
 		if (spec.ready.kind === 'output') held.logFrom = fs.statSync(logFile(dir, run.path), { throwIfNoEntry: false })?.size ?? 0;
-		const { workerId, path: childPath, incarnation, stop } = run;
-		const sockets = [...this.#slots.ownOf(spec), ...spares];
-		return { workerId, path: childPath, incarnation, file, args, cwd: around.cwd, env, sockets, stop, logFrom: held.logFrom };
+		const { workerId, path: childPath, incarnation, generation, stop } = run;
+		return {
+			workerId,
+			path: childPath,
+			incarnation,
+			generation,
+			file,
+			args,
+			cwd: around.cwd,
+			env,
+			sockets: [...this.#slots.ownOf(spec), ...spares],
+			stop,
+			logFrom: held.logFrom,
+		};
 	}
 
 	async #nodeCommand({ module, args, execArgv }: NodeSpec): Promise<{ file: string; args: string[] }> {

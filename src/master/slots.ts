@@ -18,7 +18,7 @@ const MAX_DESCRIPTORS = 32;
 interface Group {
 	slots: number;
 	/** By path. */
-	instances: Map<string, { workerId: string; slot: number; serves: boolean }>;
+	instances: Map<string, { workerId: string; incarnation: number; slot: number; serves: boolean }>;
 }
 
 export class Slots {
@@ -50,7 +50,7 @@ export class Slots {
 	}
 
 	/** The state of an incarnation has changed. */
-	changed({ path, workerId, spec }: Run, state: string): void {
+	changed({ path, workerId, incarnation, spec }: Run, state: string): void {
 		if (spec?.kind !== 'node' || spec.listen.length === 0) return;
 		const slots = Math.max(...spec.listen.map((address) => this.#slotsAt(address)));
 		if (slots === 1) return;
@@ -58,11 +58,13 @@ export class Slots {
 		const key = `${above}/${spec.declaredId}`;
 		const group = this.#groups.get(key) ?? { slots, instances: new Map() };
 		this.#groups.set(key, group);
+		// In a reload there are two of a path: the later one counts.
+		if ((group.instances.get(path)?.incarnation ?? 0) > incarnation) return;
 		if (state === 'dead') {
-			if (group.instances.get(path)?.workerId === workerId) group.instances.delete(path);
+			group.instances.delete(path);
 		} else {
 			const serves = state.startsWith('running') && state !== 'running.suspect';
-			group.instances.set(path, { workerId, slot: instanceOf(spec) % slots, serves });
+			group.instances.set(path, { workerId, incarnation, slot: instanceOf(spec) % slots, serves });
 		}
 		// All that happens in one turn counts as one change: each cover costs a descriptor.
 		if (this.#changed.size === 0) process.nextTick(() => this.#tellChanged());

@@ -88,7 +88,7 @@ export class StatusReader {
 	}
 
 	#statusOf(view: ChildView, seen: Map<string, Usage>): ChildStatus {
-		const { spec, state, substate, pid, workerId, incarnation, restarts, sinceMs, lastExit, standing, note } = view;
+		const { spec, state, substate, pid, workerId, incarnation, restarts, sinceMs, lastExit, standing, note, generation } = view;
 		const { memoryBytes, cpuMs } = this.usage(view);
 		const at = this.#now();
 		const sinceStart = sinceMs === null ? 0 : at - sinceMs;
@@ -103,7 +103,7 @@ export class StatusReader {
 			substate,
 			pid: state === 'dead' ? null : pid,
 			incarnation,
-			generation: 1,
+			generation,
 			restarts,
 			since: sinceMs === null ? null : this.isoOf(sinceMs),
 			lastExit: lastExit === null ? null : this.#exitOf(lastExit),

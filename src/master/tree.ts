@@ -28,6 +28,7 @@ import { type Effects, Kernel, type KernelOptions } from '../kernel/kernel.ts';
 import { resolveChild } from '../spec/check.ts';
 import type { Host, Leftover, Run } from './host.ts';
 import { joinPath, pathOf, runId, splitPath, supervisorId } from './paths.ts';
+import { isRollout, type Planned, type Reloaded, type ReloadStatus, Reloads, type SavedRollout, type Versions } from './reloads.ts';
 import { type ChildView, type Counts, childPaths, countsOf, type Known, type Listed, listOf, viewAt, viewOf } from './view.ts';
 
 /** Something that people want to know. `event` is its name, `message` one sentence. */
@@ -52,6 +53,8 @@ export interface TreeOptions {
 	ended: (end: SupervisorEnd) => void;
 	/** Where it is written down what the tree has in mind, before it is done. */
 	journal?: { write(set: Record<string, unknown>): void };
+	/** Where a reload gets a new version of the spec from. */
+	versions?: Versions;
 	watch?: KernelOptions['watch'];
 	inspect?: KernelOptions['inspect'];
 	/** In the place of the usual machines: for tests that must find what is broken in them. */
@@ -124,6 +127,13 @@ const ID = /^[a-z0-9][a-z0-9_-]*$/;
 export class Tree {
 	readonly kernel: Kernel;
 	readonly #options: TreeOptions;
+	/** The version in force. */
+	#spec: TreeSpec;
+	readonly #reloads: Reloads | null;
+	/** In the middle of a reload: children that are of the next version already, and numbers that its candidates have. */
+	readonly #ahead = new Map<string, number>();
+	readonly #given = new Map<string, number>();
+	#end: SupervisorEnd | null = null;
 	/** All children but those of dynamic supervisors, of which there may be very many. */
 	readonly #specs = new Map<string, ChildSpec>();
 	readonly #incarnations: Map<string, number>;
@@ -150,15 +160,17 @@ export class Tree {
 
 	constructor(options: TreeOptions) {
 		this.#options = options;
+		this.#spec = options.spec;
 		this.#incarnations = new Map();
 		this.#workerEffects = this.#makeWorkerEffects();
 		this.kernel = new Kernel({
 			clock: options.clock,
 			changed: (machine, at) => {
-				const path = pathOf(machine);
-				if (path === '' || this.#specs.has(path)) this.#changes.set(path, at);
 				const run = this.#runs.get(machine);
 				if (run?.spec?.kind === 'node') this.#options.host.changed?.(run, this.kernel.state(machine) ?? 'dead');
+				if (isRollout(machine) || (run !== undefined && this.#reloads?.owns(run))) return;
+				const path = pathOf(machine);
+				if (path === '' || this.#specs.has(path)) this.#changes.set(path, at);
 			},
 			intend: options.journal === undefined ? undefined : (machine, asked) => this.#writeDown(machine, asked),
 			// Asked for at each step: nobody may be watching now.
@@ -184,9 +196,11 @@ export class Tree {
 			kernel: this.kernel,
 			specOf: (path) => this.#specOf(path),
 			incarnationOf: (path) => this.#incarnations.get(path) ?? 0,
+			generationOf: (machine) => this.#runs.get(machine)?.generation ?? this.generation,
 			lastExits: this.#lastExits,
 			changes: this.#changes,
 		};
+		this.#reloads = options.versions === undefined ? null : this.#makeReloads(options.versions);
 		this.#learn(options.spec.root);
 	}
 
@@ -195,7 +209,7 @@ export class Tree {
 		this.#rootStarted = true;
 		if (legacy !== null) return this.#goOn(legacy);
 		if (this.#stopped !== null) return this.#options.ended({ why: 'asked', reason: 'shutdown', message: 'asked to stop' });
-		this.#startSupervisor(this.#options.spec.root);
+		this.#startSupervisor(this.#spec.root);
 	}
 
 	/** A fact about an incarnation, from the host. Facts about the dead are dropped. */
@@ -206,6 +220,7 @@ export class Tree {
 
 	stop(mode: StopMode): void {
 		this.#stopped = mode;
+		this.#reloads?.stop(mode);
 		if (this.#rootStarted) this.kernel.send(supervisorId(''), { type: 'stop', mode });
 	}
 
@@ -219,7 +234,7 @@ export class Tree {
 		if (this.#specs.has(word)) return [word];
 		const [above, id] = splitPath(word);
 		const paths = [...this.#specs].filter(([path, spec]) => splitPath(path)[0] === above && spec.declaredId === id).map(([path]) => path);
-		const supervisor = above === '' ? this.#options.spec.root : this.#specs.get(above);
+		const supervisor = above === '' ? this.#spec.root : this.#specs.get(above);
 		if (paths.length === 0 || supervisor === undefined || !supervises(supervisor)) return paths;
 		// What was declared and is deleted would come back with its supervisor: its declaration is kept.
 		const present = new Set(listOf(this.#known, supervisor).map(({ path }) => path));
@@ -228,11 +243,131 @@ export class Tree {
 
 	/** Stops a child and starts it again, by request: costs nothing of any budget. */
 	restart(path: string): Promise<Outcome> {
-		const [above, id] = splitPath(path);
+		if (this.#reloads?.holds) return Promise.resolve({ ok: false, message: this.#reloading().message });
 		return new Promise((resolve) => {
-			const settle = (answer: Answer) => resolve(answer.ok ? { ok: true, message: '' } : { ok: false, message: answer.message });
-			this.#request(above, {}, settle, (request) => ({ type: 'restart', id, request }));
+			this.#again(path, 'restart', (failure) => resolve({ ok: failure === null, message: failure ?? '' }));
 		});
+	}
+
+	/** Whether there is a place from which new versions come. */
+	get canReload(): boolean {
+		return this.#reloads !== null;
+	}
+
+	/** Of the version in force, from 1. */
+	get generation(): number {
+		return this.#reloads?.generation ?? 1;
+	}
+
+	/** Null: no reload goes on, and the last one did not fail. */
+	get reloadStatus(): ReloadStatus | null {
+		return this.#reloads?.status ?? null;
+	}
+
+	/** What a reload would do. */
+	plan(): Promise<Planned> {
+		return new Promise((resolve, reject) => {
+			if (this.#reloads === null) return reject(new RequestError('failed', 'this tree cannot be reloaded'));
+			this.#reloads.plan(resolve);
+		});
+	}
+
+	/**
+	 * Brings the tree to its spec as it is now: the new ones start beside the old ones, and whatever fails before all of them are known to work
+	 * is undone. One that is asked while another goes on comes after it, and is one however often it is asked. `planned` resolves when it is
+	 * known what will be done. Throws a `RequestError` if the tree does not run.
+	 */
+	reload(): { planned: Promise<Planned>; ended: Promise<Reloaded> } {
+		const reloads = this.#reloads;
+		if (reloads === null) throw new RequestError('failed', 'this tree cannot be reloaded');
+		if (this.state !== 'running') throw new RequestError('not_running', `the tree is ${this.state}: it is reloaded while it runs`);
+		const [scaling] = this.#scaling;
+		if (scaling !== undefined) throw new RequestError('busy', `'${scaling}' is being scaled: ask again when that is over`);
+		const settle = { accepted: (_: Planned) => {}, ended: (_: Reloaded) => {} };
+		const planned = new Promise<Planned>((resolve) => {
+			settle.accepted = resolve;
+		});
+		const ended = new Promise<Reloaded>((resolve) => {
+			settle.ended = resolve;
+		});
+		reloads.reload(settle);
+		return { planned, ended };
+	}
+
+	#reloading(): RequestError {
+		return new RequestError('busy', `a reload goes on (${this.#reloads?.status?.state}): ask again when it is over`);
+	}
+
+	/** Stops a child and starts it again. `exchange`: a start that fails is not tried again. */
+	#again(path: string, type: 'restart' | 'exchange', done: (failure: string | null) => void): void {
+		const [above, id] = splitPath(path);
+		this.#request(
+			above,
+			nothing,
+			(answer) => done(answer.ok ? null : answer.message),
+			(request) => ({ type, id, request }),
+		);
+	}
+
+	#makeReloads(versions: Versions): Reloads {
+		return new Reloads(
+			{
+				kernel: this.kernel,
+				spec: () => this.#spec,
+				specOf: (path) => this.#specs.get(path),
+				incarnationOf: (path) => this.#incarnations.get(path) ?? 0,
+				runOf: (machine) => this.#runs.get(machine),
+				newId: this.#options.newId,
+				start: (run, readyTimeoutMs) => this.#startWorker(run, null, readyTimeoutMs),
+				give: (path, incarnation) => {
+					const [above, id] = splitPath(path);
+					this.#given.set(path, incarnation);
+					this.kernel.send(supervisorId(above), { type: 'numbers.given', numbers: [[id, incarnation]] });
+				},
+				use: (spec, generation) => {
+					this.#specs.set(spec.path, spec);
+					this.#ahead.set(spec.path, generation);
+				},
+				exchange: (path, done) => this.#again(path, 'exchange', done),
+				restart: (path, done) => this.#again(path, 'restart', done),
+				add: (spec, done) => {
+					const [above, id] = splitPath(spec.path);
+					const settle = (answer: Answer) => done(answer.ok ? null : answer.message);
+					const incarnation = this.#incarnations.get(spec.path) ?? 0;
+					const asked = { do: 'startChild' as const, id, rule: spec.restart, incarnation };
+					this.#request(above, { spec }, settle, (request) => ({ type: 'request', asked: { ...asked, request } }));
+				},
+				remove: (path, done) => this.#remove(path, done),
+				takeOver: (spec, children, incarnations) => {
+					this.#spec = spec;
+					this.#ahead.clear();
+					for (const child of children) this.#specs.set(child.path, child);
+					for (const [path, incarnation] of incarnations) {
+						this.#incarnations.set(path, incarnation);
+						this.#changes.set(path, this.kernel.clock.now());
+					}
+				},
+				news: (...news) => this.#news(...news),
+				over: () => {
+					this.#ahead.clear();
+					if (this.#end !== null) this.#options.ended(this.#end);
+					return this.state === 'running';
+				},
+			},
+			versions,
+		);
+	}
+
+	#remove(path: string, done: () => void): void {
+		const [above, id] = splitPath(path);
+		const ask = (what: 'terminateChild' | 'deleteChild', settle: (answer: Answer) => void) =>
+			this.#request(above, nothing, settle, (request) => ({ type: 'request', asked: { do: what, id, request } }));
+		ask('terminateChild', () =>
+			ask('deleteChild', (answer) => {
+				if (answer.ok) this.#forget(path);
+				done();
+			}),
+		);
 	}
 
 	/**
@@ -241,6 +376,7 @@ export class Tree {
 	 * then nothing is kept of it).
 	 */
 	startChild(supervisor: string, child: ChildDeclaration | MemberDeclaration): Promise<Started> {
+		if (this.#reloads?.holds) return Promise.reject(this.#reloading());
 		return new Promise((resolve, reject) => {
 			const { path, asked, about } = 'kind' in child ? this.#addition(supervisor, child) : this.#membership(supervisor, child);
 			const [above] = splitPath(path);
@@ -250,17 +386,20 @@ export class Tree {
 
 	/** Stops a child, and does not restart it. Resolves when it is dead. Its declaration is kept, unless it is temporary. */
 	async terminateChild(supervisor: string, id: string): Promise<void> {
+		if (this.#reloads?.holds) throw this.#reloading();
 		await this.#ask(this.#partition(supervisor, id), { do: 'terminateChild', id });
 	}
 
 	/** Starts a child that is down. Rejects with running, restarting, not_found or start_failed. */
 	async restartChild(supervisor: string, id: string): Promise<Started> {
+		if (this.#reloads?.holds) throw this.#reloading();
 		const incarnation = await this.#ask(this.#partition(supervisor, id), { do: 'restartChild', id });
 		return { path: joinPath(supervisor, id), incarnation };
 	}
 
 	/** Forgets a child that is down. Rejects with running, restarting or not_found. */
 	async deleteChild(supervisor: string, id: string): Promise<void> {
+		if (this.#reloads?.holds) throw this.#reloading();
 		await this.#ask(this.#partition(supervisor, id), { do: 'deleteChild', id });
 	}
 
@@ -283,6 +422,7 @@ export class Tree {
 		}
 		if (supervises(spec)) throw new RequestError('failed', `'${word}' is a supervisor: its partitions stay as they were declared`);
 		if (this.#scaling.has(word)) throw new RequestError('failed', `'${word}' is being scaled already`);
+		if (this.#reloads?.holds) throw this.#reloading();
 		this.#scaling.add(word);
 		try {
 			const taken = new Set(before.map(({ number }) => number));
@@ -343,7 +483,7 @@ export class Tree {
 
 	/** The root itself, as `viewAt` shows the others. */
 	get root(): Pick<ChildView, 'substate' | 'sinceMs'> & { state: string; strategy: Strategy; count: number } {
-		const { strategy, children } = this.#options.spec.root;
+		const { strategy, children } = this.#spec.root;
 		const context = this.kernel.context(supervisorId('')) as MasterContext | undefined;
 		const [, ...below] = this.kernel.state(supervisorId(''))?.split('.') ?? [];
 		return {
@@ -356,7 +496,7 @@ export class Tree {
 	}
 
 	get view(): ChildView[] {
-		return viewOf(this.#known, this.#options.spec.root);
+		return viewOf(this.#known, this.#spec.root);
 	}
 
 	/** One child, without what is below it; null: there is none of that path now. */
@@ -366,7 +506,7 @@ export class Tree {
 
 	/** The paths of the children of a supervisor, in start order: none if it is no supervisor; of a dynamic one the first hundred. */
 	childPaths(path: string): string[] {
-		const spec = path === '' ? this.#options.spec.root : this.#specs.get(path);
+		const spec = path === '' ? this.#spec.root : this.#specs.get(path);
 		return spec !== undefined && supervises(spec) ? childPaths(this.#known, spec) : [];
 	}
 
@@ -400,7 +540,7 @@ export class Tree {
 
 	/** Throws a `RequestError` if there is none of that path. */
 	#supervisor(path: string): SupervisingSpec {
-		const spec = path === '' ? this.#options.spec.root : this.#specs.get(path);
+		const spec = path === '' ? this.#spec.root : this.#specs.get(path);
 		if (spec === undefined) throw new RequestError('not_found', `there is no child '${path}'`);
 		if (!supervises(spec)) throw new RequestError('not_a_supervisor', `'${path}' is no supervisor`);
 		return spec;
@@ -472,7 +612,7 @@ export class Tree {
 	}
 
 	#notRunning(supervisor: string): Answer {
-		return { ok: false, code: 'stopping', message: `its supervisor '${supervisor || this.#options.spec.id}' is not running` };
+		return { ok: false, code: 'stopping', message: `its supervisor '${supervisor || this.#spec.id}' is not running` };
 	}
 
 	#learn(supervisor: SupervisorSpec): void {
@@ -489,7 +629,7 @@ export class Tree {
 		this.#forgetOne(path);
 		// It had taken the name of one that is declared, and comes back with its supervisor.
 		const [above] = splitPath(path);
-		const supervisor = above === '' ? this.#options.spec.root : this.#specs.get(above);
+		const supervisor = above === '' ? this.#spec.root : this.#specs.get(above);
 		const declared = supervisor?.kind === 'supervisor' ? supervisor.children.find((child) => child.path === path) : undefined;
 		if (declared === undefined) return;
 		this.#specs.set(path, declared);
@@ -514,7 +654,10 @@ export class Tree {
 
 	#startSupervisor(spec: SupervisingSpec): void {
 		if (spec.kind === 'dynamic') return this.kernel.start(supervisorId(spec.path), dynamicMachine, { spec }, this.#supervisorEffects(spec));
-		const used = spec.children.map(({ id, path }): [string, number] => [id, this.#incarnations.get(path) ?? 0]);
+		const used = spec.children.map(({ id, path }): [string, number] => [
+			id,
+			Math.max(this.#incarnations.get(path) ?? 0, this.#given.get(path) ?? 0),
+		]);
 		const machine = this.#options.machines?.master ?? masterMachine;
 		this.kernel.start(supervisorId(spec.path), machine, { spec, incarnations: new Map(used) }, this.#supervisorEffects(spec));
 	}
@@ -523,14 +666,46 @@ export class Tree {
 	 * Goes on with what an earlier master left. First all machines are there, each where it was; then the supervisors go on with
 	 * what they had in mind, from the root down; then the facts are told.
 	 */
-	#goOn(legacy: Legacy): void {
+	#goOn(all: Legacy): void {
 		const supervisors: string[] = [];
 		const facts: Array<() => void> = [];
-		this.#resume(this.#options.spec.root, legacy, supervisors, facts);
-		for (const each of legacy.found) if (each.ended === null && !this.#machines.has(each.workerId)) this.#stopStray(each);
+		const rollout = all.journal.get('rollout') as SavedRollout | undefined;
+		const legacy = rollout === undefined ? all : this.#undoOrComplete(all, rollout, facts);
+		this.#resume(this.#spec.root, legacy, supervisors, facts);
+		// What a reload has begun or replaced was in use: it may finish what it does.
+		const how = rollout === undefined || rollout.state === 'done' ? 'fast' : 'drain';
+		for (const each of all.found) if (each.ended === null && !this.#machines.has(each.workerId)) this.#stopStray(each, how);
 		if (this.#stopped !== null) this.kernel.send(supervisorId(''), { type: 'stop', mode: this.#stopped });
 		for (const path of supervisors) this.kernel.send(supervisorId(path), { type: 'resumed' });
 		for (const fact of facts) fact();
+	}
+
+	/** An earlier master was in the middle of a reload: before the switch it is undone, after it what is old goes. */
+	#undoOrComplete(all: Legacy, rollout: SavedRollout, facts: Array<() => void>): Legacy {
+		const { generation, switched, candidates, exchanges, state } = rollout;
+		const paths = new Set(candidates.map(({ path }) => path));
+		const ids = new Set(candidates.map(({ workerId }) => workerId));
+		if (state === 'done') {
+			this.#reloads?.resume(rollout, null);
+			return all;
+		}
+		if (switched) {
+			this.#options.journal?.write({ rollout: null });
+			this.#news('info', '', 'reload.done', `generation ${generation} is in force; an earlier master had begun the reload`, { generation });
+			return { ...all, found: all.found.filter((each) => !paths.has(each.path) || each.generation >= generation) };
+		}
+		const reason = 'the master ended while the reload went on';
+		this.#reloads?.resume(rollout, reason);
+		const outcome = { result: 'rolledBack', lines: [reason], exitCode: 1 };
+		this.#options.journal?.write({ rollout: { ...rollout, state: 'done', candidates: [], exchanges: [], outcome } });
+		this.#news('error', '', 'reload.rolledBack', `reload rolled back: ${reason}`, { generation, reason });
+		const journal = new Map(all.journal);
+		for (const { path, what, phase } of exchanges) {
+			if (phase === 'waiting' || phase === 'restored') continue;
+			if (what === 'add') journal.delete(childKey(path));
+			else facts.push(() => this.#again(path, 'restart', () => {}));
+		}
+		return { ...all, journal, found: all.found.filter(({ workerId }) => !ids.has(workerId)) };
 	}
 
 	#resume(spec: SupervisorSpec, legacy: Legacy, supervisors: string[], facts: Array<() => void>): void {
@@ -540,9 +715,23 @@ export class Tree {
 		const saved = new Map<string, SavedChild>();
 		for (const [key, value] of journal)
 			if (key.startsWith(within) && !key.slice(within.length).includes('/')) saved.set(key.slice(within.length), value as SavedChild);
+		for (const { id } of spec.children) {
+			const known = saved.get(id);
+			// It may have come by a reload that has made it a declared one.
+			if (known !== undefined && !('deleted' in known) && known.added) saved.set(id, { ...known, added: false });
+		}
 		const declared = [...spec.children, ...this.#addedTo(spec, saved)];
 		const isBelow = (each: string) => splitPath(each)[0] === path;
-		const here = new Map(found.filter((each) => isBelow(each.path)).map((each) => [splitPath(each.path)[1], each]));
+		const here = new Map<string, Leftover>();
+		for (const each of found.filter((one) => isBelow(one.path))) {
+			const [, id] = splitPath(each.path);
+			const known = saved.get(id);
+			const other = here.get(id);
+			const incarnation = known !== undefined && 'incarnation' in known ? known.incarnation : 0;
+			// Of several, the one that was last thought of; else the latest.
+			const isBetter = other === undefined || each.incarnation === incarnation || each.incarnation > other.incarnation;
+			if (isBetter && other?.incarnation !== incarnation) here.set(id, each);
+		}
 		const { resumed, fates } = reconcile(
 			declared,
 			{
@@ -594,15 +783,15 @@ export class Tree {
 			case 'lose': {
 				const workerId = this.#options.newId();
 				this.#startWorker(
-					{ workerId, path, incarnation, spec, stop: spec.stop },
+					{ workerId, path, incarnation, generation: this.generation, spec, stop: spec.stop },
 					{ pid: 0, startTicks: 0, ready: fate.ready, asked: fate.asked },
 				);
 				return void facts.push(() => this.tell(workerId, { type: 'process.exited', ...nobodySaw, at: this.kernel.clock.now() }));
 			}
 			case 'adopt': {
 				const { found, ready, drain } = fate;
-				const { workerId, pid, startTicks, ended } = found;
-				const run: Run = { workerId, path, incarnation, spec, stop: spec.stop };
+				const { workerId, pid, startTicks, ended, generation } = found;
+				const run: Run = { workerId, path, incarnation, generation, spec, stop: spec.stop };
 				this.#options.host.adopt?.(run, found);
 				this.#startWorker(run, { pid, startTicks, ready, asked: drain !== null });
 				const state = ended === null ? `lives as pid ${pid}` : 'has died meanwhile';
@@ -617,25 +806,25 @@ export class Tree {
 	}
 
 	/** A process that nobody has in mind any more. */
-	#stopStray(stray: Leftover): void {
-		const { workerId, path, incarnation, pid, startTicks, stop } = stray;
+	#stopStray(stray: Leftover, mode: StopMode): void {
+		const { workerId, path, incarnation, generation, pid, startTicks, stop } = stray;
 		this.#news(
 			'warn',
 			path,
 			'child.leftover',
 			`${path} (pid ${pid}) was started by an earlier master, is no longer wanted, and is stopped`,
 		);
-		const run: Run = { workerId, path, incarnation, spec: null, stop };
+		const run: Run = { workerId, path, incarnation, generation, spec: null, stop };
 		this.#options.host.adopt?.(run, stray);
 		this.#startWorker(run, { pid, startTicks, ready: true, asked: true });
 		this.tell(workerId, { type: 'adopted' });
-		this.tell(workerId, { type: 'drain', mode: 'fast' });
+		this.tell(workerId, { type: 'drain', mode });
 	}
 
 	/** All that the journal would hold now. */
 	mind(): Record<string, unknown> {
-		const set: Record<string, unknown> = {};
-		for (const spec of [this.#options.spec.root, ...this.#specs.values()]) {
+		const set: Record<string, unknown> = { ...this.#reloads?.mind() };
+		for (const spec of [this.#spec.root, ...this.#specs.values()]) {
 			const context = spec.kind === 'supervisor' ? (this.kernel.context(supervisorId(spec.path)) as MasterContext | undefined) : undefined;
 			if (spec.kind !== 'supervisor' || context === undefined) continue;
 			const { path } = spec;
@@ -655,6 +844,7 @@ export class Tree {
 
 	/** What a supervisor has in mind after a step, before it is done. */
 	#writeDown(machine: string, asked: readonly AskedOfWorld[]): void {
+		if (isRollout(machine)) return this.#options.journal?.write((this.#reloads as Reloads).record());
 		if (!machine.startsWith('master:')) return;
 		const context = this.kernel.context(machine) as MasterContext | DynamicContext;
 		if ('members' in context) return;
@@ -692,7 +882,7 @@ export class Tree {
 
 	/** What is declared comes back when its supervisor starts again, unless it is remembered that it shall not. */
 	#tombstone(path: string, id: string): SavedChild | null {
-		const spec = path === '' ? this.#options.spec.root : this.#specs.get(path);
+		const spec = path === '' ? this.#spec.root : this.#specs.get(path);
 		const declared = spec?.kind === 'supervisor' && spec.children.some((child) => child.id === id);
 		return declared ? { deleted: true } : null;
 	}
@@ -746,13 +936,16 @@ export class Tree {
 
 	#launch(path: string, incarnation: number, above: SupervisingSpec): void {
 		const dynamic = above.kind === 'dynamic';
-		const child = dynamic ? above.template : (this.#specs.get(path) as ChildSpec);
+		// As it is declared by now.
+		const child = dynamic ? (this.#specOf(path) as ChildSpec) : (this.#specs.get(path) as ChildSpec);
 		if (!dynamic) this.#incarnations.set(path, incarnation);
 		if (supervises(child)) return this.#startSupervisor(child);
 		// Within this process a short name is enough.
 		const workerId = child.kind === 'actor' ? `a${this.#nextActor++}` : this.#options.newId();
 		const input = dynamic ? this.#inputs.get(path) : undefined;
-		this.#startWorker({ workerId, path, incarnation, spec: child, stop: child.stop, ...(input === undefined ? {} : { input }) }, null);
+		const generation = this.#ahead.get(path) ?? this.generation;
+		const run: Run = { workerId, path, incarnation, generation, spec: child, stop: child.stop };
+		this.#startWorker(input === undefined ? run : { ...run, input }, null);
 	}
 
 	#supervisorEnded({ path, ...spec }: SupervisingSpec, end: SupervisorEnd): void {
@@ -766,7 +959,12 @@ export class Tree {
 			const context = this.kernel.context(supervisorId(path)) as MasterContext | undefined;
 			for (const { id, added } of context?.children.values() ?? []) if (added) this.#forget(joinPath(path, id));
 		}
-		if (path === '') return this.#options.ended(end);
+		if (path === '') {
+			if (!this.#reloads?.isActive) return this.#options.ended(end);
+			// The tree has ended when nobody of it is left.
+			this.#end = end;
+			return this.#reloads.stop(end.why === 'asked' ? 'drain' : 'fast');
+		}
 		const { why, reason, message } = end;
 		if (why === 'exhausted' || why === 'startFailed')
 			this.#news('error', path, `supervisor.${why}`, `supervisor ${path} gave up: ${message}`);
@@ -781,7 +979,7 @@ export class Tree {
 		});
 	}
 
-	#startWorker(run: Run, adopted: WorkerInput['adopted']): void {
+	#startWorker(run: Run, adopted: WorkerInput['adopted'], readyTimeoutMs: number | null = null): void {
 		const { workerId, path, incarnation, spec } = run;
 		const machine = runId(path, incarnation);
 		this.#runs.set(machine, run);
@@ -792,7 +990,7 @@ export class Tree {
 			incarnation,
 			heartbeat: spec?.heartbeat ?? null,
 			live: spec?.live ?? null,
-			readyTimeoutMs: spec?.ready.timeoutMs ?? run.stop.terminateMs,
+			readyTimeoutMs: readyTimeoutMs ?? spec?.ready.timeoutMs ?? run.stop.terminateMs,
 			stop: run.stop,
 			okCodes: spec?.restart.okCodes ?? okCodes,
 			adopted,
@@ -812,7 +1010,9 @@ export class Tree {
 			terminate: (_, machine) => host.terminate(of(machine)),
 			kill: (_, machine) => host.kill(of(machine)),
 			reportReady: (_, machine) => {
-				const { path, incarnation } = of(machine);
+				const run = of(machine);
+				if (this.#reloads?.owns(run)) return this.#reloads.becameReady(run);
+				const { path, incarnation } = run;
 				const [above, id] = splitPath(path);
 				this.kernel.send(supervisorId(above), { type: 'child.ready', id, incarnation, at: this.kernel.clock.now() });
 			},
@@ -831,7 +1031,12 @@ export class Tree {
 				this.#runs.delete(machine);
 				this.#machines.delete(run.workerId);
 				this.kernel.remove(machine);
-				if (run.spec !== null) this.#reportToSupervisor(run.path, run.incarnation, exit);
+				if (this.#reloads?.owns(run)) this.#reloads.died(run, exit);
+				else if (run.spec !== null) {
+					// Before its supervisor makes something of it.
+					if (run.generation > this.generation) this.#reloads?.failed(run, exit);
+					this.#reportToSupervisor(run.path, run.incarnation, exit);
+				}
 			},
 		};
 	}

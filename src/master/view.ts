@@ -19,6 +19,8 @@ export interface ChildView {
 	pid: number | null;
 	startTicks: number | null;
 	incarnation: number;
+	/** Of the spec that this incarnation was started from. */
+	generation: number;
 	restarts: number;
 	standing: string | null;
 	note: string | null;
@@ -53,6 +55,8 @@ export interface Known {
 	/** Undefined: it is gone, with the supervisor that it was added to. */
 	specOf: (path: string) => ChildSpec | undefined;
 	incarnationOf: (path: string) => number;
+	/** By its machine; of what does not run, the one in force. */
+	generationOf: (machine: string) => number;
 	/** How each path last ended, also before its supervisor was restarted. */
 	lastExits: ReadonlyMap<string, Exit>;
 	/** When each path last changed its state. */
@@ -146,6 +150,7 @@ function childView(known: Known, path: string, spec: ChildSpec, child: Child | u
 		pid: worker?.pid ?? null,
 		startTicks: worker?.startTicks ?? null,
 		incarnation,
+		generation: known.generationOf(machine),
 		restarts: child?.restarts ?? 0,
 		standing,
 		note: standing !== null && lastExit !== null ? `${describe(path, lastExit)}${standings[standing]}` : null,
@@ -163,7 +168,7 @@ function countIn(kernel: Kernel, spec: ChildSpec): number | null {
 	return (context as MasterContext | undefined)?.children.size ?? spec.children.length;
 }
 
-function memberView({ kernel }: Known, path: string, id: string, template: WorkSpec, member: Member): ChildView {
+function memberView({ kernel, generationOf }: Known, path: string, id: string, template: WorkSpec, member: Member): ChildView {
 	const { incarnation, restarts, phase, readyAt } = member;
 	const machine = runId(path, incarnation);
 	const name = phase === 'waiting' ? null : kernel.state(machine);
@@ -178,6 +183,7 @@ function memberView({ kernel }: Known, path: string, id: string, template: WorkS
 		pid: worker?.pid ?? null,
 		startTicks: worker?.startTicks ?? null,
 		incarnation,
+		generation: generationOf(machine),
 		restarts,
 		standing: null,
 		note: null,

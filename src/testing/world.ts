@@ -8,6 +8,7 @@ import type { WorkerContext } from '../../machines/worker.ts';
 import { SimulatedClock } from '../kernel/clock.ts';
 import type { Step } from '../kernel/kernel.ts';
 import type { Leftover, Run } from '../master/host.ts';
+import { isRollout, type Reloaded, type SavedGeneration, type Versions } from '../master/reloads.ts';
 import {
 	type MemberDeclaration,
 	type Outcome,
@@ -62,6 +63,8 @@ export interface SimulatedStatus {
 const SETTLE_ACTS = 10_000;
 /** A new master's boot. */
 export const BOOT_MS = 50;
+/** To try a new spec and to load it. */
+const PREPARE_MS = 20;
 /** Lines of the trace that an error shows. */
 const SHOWN_LINES = 12;
 
@@ -78,6 +81,9 @@ export class World {
 	/** What was ever launched, by worker id; and who has died while there was no master. */
 	readonly #runs = new Map<string, Run>();
 	readonly #unheard: Leftover[] = [];
+	/** What the tree is to be reloaded to; and by the name under which the journal has it, each version that was ever loaded. */
+	#wanted: TreeSpec;
+	readonly #loaded = new Map<string, TreeSpec>();
 	#events: WorldEvent[] = [];
 	#tree: Tree;
 	#nextId = 1;
@@ -90,6 +96,7 @@ export class World {
 	/** Nothing has happened yet: the tree starts as soon as time is let go. */
 	constructor(spec: TreeSpec, options: WorldOptions = {}, observer: Observer = {}) {
 		this.#spec = spec;
+		this.#wanted = spec;
 		this.#options = options;
 		this.#observer = observer;
 		this.#chance = seeded(countOf('seed', options.seed ?? 1));
@@ -121,7 +128,7 @@ export class World {
 		};
 		learn(spec.root);
 		for (const [path, behaviour] of Object.entries(options.behaviours ?? {})) this.behaviour(path, behaviour);
-		this.#tree = this.#newTree();
+		this.#tree = this.#newTree(undefined);
 		this.#host.later(0, false, () => this.#tree.start());
 	}
 
@@ -248,7 +255,7 @@ export class World {
 		const journal = new Map<string, unknown>(Object.entries(JSON.parse(JSON.stringify(this.#tree.mind()))));
 		this.#tree.kernel.close();
 		this.#host.loseMaster();
-		this.#tree = this.#newTree();
+		this.#tree = this.#newTree(journal.get('generation') as SavedGeneration | undefined);
 		this.#booting = true;
 		this.#host.later(BOOT_MS, false, () =>
 			this.#host.say(() => {
@@ -324,6 +331,15 @@ export class World {
 	/** As `choir scale` does. */
 	scale(path: string, count: number): Promise<Scaled> {
 		return this.#request(path, `${count} instances are asked`, () => this.#tree.scale(path, count));
+	}
+
+	/** As `choir reload` does, to `spec`. How it ended is known when enough time has passed. */
+	reload(spec: TreeSpec): Promise<Reloaded> {
+		this.#expectGoing('reload');
+		this.#record('fault', '', 0, 'reload is asked');
+		this.#wanted = spec;
+		if (this.#booting) return Promise.reject(new RequestError('not_running', 'there is no master at present'));
+		return this.#tree.reload().ended;
 	}
 
 	whichChildren(supervisor: string): Promise<Listed[]> {
@@ -416,9 +432,27 @@ export class World {
 		}
 	}
 
-	#newTree(): Tree {
+	#newTree(saved: SavedGeneration | undefined): Tree {
+		const file = saved?.file ?? 'v1';
+		const versions: Versions = {
+			current: { generation: saved?.number ?? 1, file, bundle: file, contents: new Map() },
+			inForce: () => {},
+			prepare: (generation, _keep, done) => {
+				const spec = this.#wanted;
+				const next = `v${generation}`;
+				this.#loaded.set(next, spec);
+				let wanted = true;
+				this.#host.later(PREPARE_MS, false, () => {
+					if (wanted) this.#host.say(() => done({ spec, file: next, bundle: next, contents: new Map() }));
+				});
+				return () => {
+					wanted = false;
+				};
+			},
+		};
 		const tree: Tree = new Tree({
-			spec: this.#spec,
+			versions,
+			spec: this.#loaded.get(file) ?? this.#spec,
 			clock: this.#clock,
 			chance: this.#chance,
 			newId: () => `w${this.#nextId++}`,
@@ -447,7 +481,7 @@ export class World {
 		this.#steps += 1;
 		this.#observer.step?.(step);
 		const { id, from, to } = step;
-		if (from === to) return;
+		if (from === to || isRollout(id)) return;
 		if (id.startsWith('worker:')) {
 			const what = workerStates[to];
 			if (what === undefined) return;
@@ -557,6 +591,6 @@ function statusOf({ spec, state, substate, incarnation, restarts, lastExit, stan
 	return { path, kind, state, substate, incarnation, restarts, lastExit, standing, note, children: children.map(statusOf) };
 }
 
-function leftover({ workerId, path, incarnation, stop }: Run, pid: number, ended: Leftover['ended']): Leftover {
-	return { workerId, path, incarnation, stop, pid, startTicks: pid, token: null, logFrom: 0, ended };
+function leftover({ workerId, path, incarnation, generation, stop }: Run, pid: number, ended: Leftover['ended']): Leftover {
+	return { workerId, path, incarnation, generation, stop, pid, startTicks: pid, token: null, logFrom: 0, ended };
 }

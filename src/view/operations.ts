@@ -35,7 +35,10 @@ export function asker(shown: Shown, readOnly: boolean): (asked: Asked) => Promis
 
 /** Why it is not even tried, or null. */
 function refusal({ tree }: Shown, { what, path, count }: Asked): string | null {
-	if (what === 'reload') return 'a reload is not available yet';
+	if (what === 'reload') {
+		if (path !== '') return 'the tree is reloaded as a whole';
+		return tree.canReload ? null : 'this tree cannot be reloaded';
+	}
 	if (path === '') return 'of the whole tree this can only be asked on the command line: `choir stop`, `choir start`';
 	const view = tree.viewAt(path);
 	if (view === null) return `there is no child '${path}'`;
@@ -62,8 +65,11 @@ async function perform({ tree, scale }: Shown, what: Operation, path: string, co
 			const { from, to } = await scale(word, count);
 			return { ok: true, message: `${word} has ${to} instances, after ${from}` };
 		}
-		case 'reload':
-			return no('a reload is not available yet');
+		case 'reload': {
+			const { result, generation, lines } = await tree.reload().ended;
+			if (result === 'unchanged') return { ok: true, message: 'nothing has changed' };
+			return result === 'done' ? { ok: true, message: `generation ${generation} runs` } : no(lines.join('; '));
+		}
 	}
 }
 

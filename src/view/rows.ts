@@ -15,7 +15,7 @@ export const epochMs = (at: number) => Math.round(epoch + at);
 
 /** Null: there is no such child. The root has the path `''`. */
 export function rowAt({ tree, id, says, masterIncarnation }: Shown, path: string, readOnly: boolean): Row | null {
-	if (path === '') return rootRow(tree, id, masterIncarnation);
+	if (path === '') return rootRow(tree, id, masterIncarnation, readOnly);
 	const view = tree.viewAt(path);
 	if (view === null) return null;
 	const [above, ownId] = splitPath(path);
@@ -68,8 +68,9 @@ export function hasInstances({ id, declaredId, kind }: ChildSpec): boolean {
 	return id !== declaredId && kind !== 'dynamic' && kind !== 'supervisor';
 }
 
-function rootRow(tree: Shown['tree'], id: string, incarnation: number): Row {
+function rootRow(tree: Shown['tree'], id: string, incarnation: number, readOnly: boolean): Row {
 	const { state, substate, sinceMs, strategy, count } = tree.root;
+	const canReload = tree.canReload && state === 'running' && !readOnly;
 	return {
 		path: '',
 		above: null,
@@ -90,6 +91,6 @@ function rootRow(tree: Shown['tree'], id: string, incarnation: number): Row {
 		restartType: null,
 		strategy,
 		count,
-		operations: [],
+		operations: canReload ? ['reload'] : [],
 	};
 }
