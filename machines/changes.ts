@@ -107,7 +107,9 @@ const modeOf = (spec: ChildSpec): ReloadMode => ('reload' in spec ? spec.reload.
 /** The fields that are not the same. */
 function differences(old: ChildSpec, next: ChildSpec): string[] {
 	const names = new Set([...Object.keys(old), ...Object.keys(next)]);
-	const value = (spec: ChildSpec, name: string) => JSON.stringify((spec as unknown as Record<string, unknown>)[name]);
+	// How many sockets there are of an address was decided when it was bound: that is no change of its child.
+	const value = (spec: ChildSpec, name: string) =>
+		JSON.stringify((spec as unknown as Record<string, unknown>)[name], (key, field) => (key === 'slots' ? undefined : field));
 	return [...names].filter((name) => !opaque.includes(name) && value(old, name) !== value(next, name));
 }
 

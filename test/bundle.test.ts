@@ -320,7 +320,10 @@ test('esbuild leaves no process behind, and is not even loaded for what is cache
 import { createRequire } from 'node:module';
 import { bundle } from ${JSON.stringify(bundleUrl)};
 await bundle(${JSON.stringify(path.join(dir, 'main.ts'))}, { cacheDir: ${JSON.stringify(cacheDir)} });
-const children = fs.readFileSync(\`/proc/self/task/\${process.pid}/children\`, 'utf8').trim();
+const look = () => fs.readFileSync(\`/proc/self/task/\${process.pid}/children\`, 'utf8').trim();
+// It has been told to go, and needs a moment for it.
+for (const from = Date.now(); look() !== '' && Date.now() - from < 5_000; ) await new Promise((resolve) => setTimeout(resolve, 5));
+const children = look();
 console.log(JSON.stringify({ children,
 	loaded: Object.keys(createRequire(import.meta.url).cache).some((file) => file.includes('esbuild')) }));`,
 		);

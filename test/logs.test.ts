@@ -41,7 +41,8 @@ function startWriter(file: string): { end(): Promise<number> } {
 			for (let k = 0; k < 50; k++, n++) text += 'line ' + n + ' ' + 'ü'.repeat(n % 90) + '\\n';
 			fs.writeSync(1, text);
 			if (ended) fs.writeSync(2, String(n));
-			else setTimeout(print, 1);
+			// Fast, and slower than a rotation on a machine that has other things to do.
+			else setTimeout(print, 4);
 		})();`;
 	const child = spawn(process.execPath, ['-e', code], { stdio: ['pipe', fd, 'pipe'] });
 	fs.closeSync(fd);
