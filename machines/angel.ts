@@ -222,7 +222,7 @@ export const angelMachine = setup({
 						on: { 'lock.taken': 'clearing', 'lock.refused': { target: '#angel.dead', actions: 'recordRefusal' } },
 					},
 					clearing: {
-						description: 'What an angel that was killed has left behind goes first.',
+						description: 'What an angel that was killed has left behind, and nobody can take over, goes first.',
 						entry: { type: 'clearLeftovers', params: { how: 'terminate' } },
 						on: { 'leftovers.gone': 'binding' },
 						after: { clearTimeout: 'forcing' },

@@ -70,6 +70,7 @@ class Checker {
 			kind: pass,
 			id: this.#id,
 			stopTimeout: this.#duration('positive'),
+			onAngelLoss: oneOf(this, ['keep', 'stop']),
 			master: this.#object(master),
 			view: this.#view,
 			...this.#supervision(''),

@@ -4,7 +4,7 @@ import type { StopMode, StopSpec } from '../../machines/spec.ts';
 import { LineSplitter } from '../control/lines.ts';
 import type { Leftover } from '../master/host.ts';
 import type { Handed } from '../master/slots.ts';
-import type { Slots } from './sockets.ts';
+import type { AskedBack, Slots } from './sockets.ts';
 
 /** What is to run, all of it: the angel knows no specs. */
 export interface SpawnOrder {
@@ -45,6 +45,8 @@ export type ToMaster =
 			incarnations: Array<[string, number]>;
 			masterIncarnation: number;
 			slots: Slots;
+			/** What workers hold that the angel needs, and the unix socket to which they are to pass it; null: nothing. */
+			wanted: { to: string; asked: Array<[workerId: string, sockets: AskedBack]> } | null;
 			view: ViewWish;
 	  }
 	| { do: 'spawned'; workerId: string; pid: number; startTicks: number }

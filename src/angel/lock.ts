@@ -55,7 +55,7 @@ export function writePidFile(dir: string, angel: AngelPid): void {
 }
 
 /** Only if it is ours: another angel may have come meanwhile. */
-export function removePidFile(dir: string, { pid, startTicks }: AngelPid): void {
+export function removePidFile(dir: string, { pid, startTicks }: Pick<AngelPid, 'pid' | 'startTicks'>): void {
 	const present = readAngelPid(dir);
 	if (present?.pid === pid && present.startTicks === startTicks) fs.rmSync(angelPidFile(dir), { force: true });
 }

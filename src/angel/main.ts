@@ -20,10 +20,12 @@ import { EventLog, type EventRecord } from '../logs/events.ts';
 import { followedSizes } from '../logs/sizes.ts';
 import { visibleLines } from '../logs/visible.ts';
 import { inspectSpec } from '../spec/inspection.ts';
+import { receiveSockets } from '../worker/pass.ts';
 import { onSignal } from './arm.ts';
+import { type Identity, isStillThere, leftBehind } from './inventory.ts';
 import { Link, type ToAngel, type ToMaster } from './link.ts';
 import { removePidFile, takeLock, writePidFile } from './lock.ts';
-import { type Identity, leftBehind, Processes } from './processes.ts';
+import { Processes } from './processes.ts';
 import { bindPath, Sockets } from './sockets.ts';
 
 export interface AngelOptions {
@@ -39,6 +41,9 @@ export interface AngelOptions {
 
 /** Between two looks whether what was signalled is gone. */
 const LOOK_MS = 10;
+/** The versions of the spec that the master loads: of a new tree, and of one that takes over what another one left. */
+const SPEC = 'spec.mjs';
+const NEXT_SPEC = 'spec.next.mjs';
 /** How long a printer may take to print what is left. */
 const PRINTER_MS = 6_000;
 
@@ -71,6 +76,9 @@ class Angel {
 	#masterIncarnation = 0;
 	#printer: ChildProcess | null = null;
 	#looking: NodeJS.Timeout | null = null;
+	/** Processes of an earlier angel are taken over. */
+	#adopts = false;
+	#passedTo: string | null = null;
 	#since = new Date().toISOString();
 	#reported = false;
 	/** Keeps the loop alive: the kernel's alarm may be all there is. */
@@ -129,12 +137,12 @@ class Angel {
 			takeLock: () => this.#takeLock(),
 			clearLeftovers: ({ how }) => {
 				const dir = this.#dir as string;
-				const left = leftBehind(dir);
+				const left = leftBehind(dir).strays;
 				if (left.length > 0)
 					this.#news(
 						'warn',
 						'leftovers.found',
-						`${left.length} processes of an earlier run are left: ${how === 'kill' ? 'killing' : 'stopping'} them first`,
+						`${left.length} processes of an earlier run are left that nobody can adopt: ${how === 'kill' ? 'killing' : 'stopping'} them first`,
 						{
 							pids: left.map(({ pid }) => pid),
 						},
@@ -143,7 +151,7 @@ class Angel {
 					if (how === 'kill') killGroup(pid, 'SIGKILL');
 					killOne(pid, how === 'kill' ? 'SIGKILL' : 'SIGTERM');
 				}
-				this.#lookUntilGone(() => leftBehind(dir), 'leftovers.gone');
+				this.#lookUntilGone(() => leftBehind(dir).strays, 'leftovers.gone');
 			},
 			bindSockets: () => this.#bindSockets(),
 			launchMaster: () => this.#launchMaster(),
@@ -196,10 +204,6 @@ class Angel {
 				if (lock === null) return this.#send({ type: 'lock.refused', line: this.#nameHolder(dir) });
 				this.#lock = lock;
 				this.#dir = dir;
-				// A copy of its own: the cache may be cleared while the tree runs, and a next master needs this very version.
-				const accepted = path.join(dir, 'spec.mjs');
-				fs.copyFileSync(this.#bundle, accepted);
-				this.#bundle = accepted;
 				this.#identity = {
 					pid: process.pid,
 					startTicks: startTicks(process.pid) ?? 0,
@@ -225,6 +229,17 @@ class Angel {
 	#bindSockets(): void {
 		const dir = this.#dir as string;
 		const bind = async () => {
+			const { living } = leftBehind(dir);
+			this.#adopts = living.length > 0;
+			if (this.#adopts) {
+				const pids = living.map(({ pid }) => pid);
+				this.#news('warn', 'angel.adopts', `an earlier angel was killed; ${living.length} processes go on, and are taken over`, { pids });
+			}
+			// A copy of its own: the cache may be cleared while the tree runs, and a next master needs this very version. What is taken
+			// over runs another one, which is needed as well.
+			const accepted = path.join(dir, this.#adopts ? NEXT_SPEC : SPEC);
+			fs.copyFileSync(this.#bundle, accepted);
+			this.#bundle = accepted;
 			writePidFile(dir, this.#identity as AngelPid);
 			this.#sockets = new Sockets();
 			this.#processes = new Processes(
@@ -235,8 +250,10 @@ class Angel {
 					const { workerId, what, ...rest } = fact;
 					this.#master?.link.send({ do: what, workerId, ...rest } as ToMaster);
 				},
+				living.filter(isStillThere),
 			);
-			await this.#sockets.bind(this.#listen);
+			await this.#sockets.bind(this.#listen, living);
+			if (this.#sockets.isWaiting) await this.#receive(socketPath(dir, 'sockets.sock'), this.#sockets);
 			const control = await bindPath(socketPath(dir, 'control.sock'));
 			fs.chmodSync(socketPath(dir, 'control.sock'), 0o600);
 			this.#controlFd = control.fd;
@@ -247,6 +264,18 @@ class Angel {
 			() => this.#send({ type: 'sockets.bound' }),
 			(error: Error) => this.#send({ type: 'sockets.failed', line: error.message }),
 		);
+	}
+
+	/** Where workers of an earlier angel pass what they hold. */
+	async #receive(at: string, sockets: Sockets): Promise<void> {
+		fs.rmSync(at, { force: true });
+		const server = await receiveSockets(at, (line, socket) => {
+			const { worker, token, index } = parsed(line);
+			sockets.takeBack(worker, token, index, socket);
+		});
+		fs.chmodSync(at, 0o600);
+		this.#passedTo = at;
+		this.#unbind.push(() => server.close());
 	}
 
 	/** What can be asked of the angel itself: it answers also while there is no master. */
@@ -307,7 +336,7 @@ class Angel {
 			[...masterFlags, ...(this.#holdsActors ? [] : [smallNursery]), main, dir, this.#bundle, this.#options.spec],
 			{
 				cwd: path.dirname(this.#options.spec),
-				env: { ...process.env, CHOIR_TREE: dir, CHOIR_INCARNATION: String(incarnation) },
+				env: { ...process.env, CHOIR_TREE: dir, CHOIR_INCARNATION: String(incarnation), CHOIR_ADOPTS: this.#adopts ? '1' : '' },
 				detached: true,
 				stdio: ['ignore', output, output, 'pipe', this.#controlFd as number],
 			},
@@ -340,12 +369,14 @@ class Angel {
 	/** Asked for by the first word of a master: what its predecessor had asked for last has been done by then. */
 	#sayInventory(): void {
 		const processes = this.#processes as Processes;
+		const sockets = this.#sockets as Sockets;
 		this.#master?.link.send({
 			do: 'inventory',
 			leftovers: processes.leftovers,
 			incarnations: processes.incarnations,
 			masterIncarnation: this.#masterIncarnation,
-			slots: (this.#sockets as Sockets).slots,
+			slots: sockets.slots,
+			wanted: this.#passedTo === null ? null : { to: this.#passedTo, asked: sockets.askedBack },
 			view: this.#options.view ?? (this.#options.foreground ? 'on' : 'off'),
 		});
 	}
@@ -452,6 +483,15 @@ function holdsActors(spec: ChildSpec): boolean {
 	if (spec.kind === 'supervisor') return spec.children.some(holdsActors);
 	const { kind } = spec.kind === 'dynamic' ? spec.template : spec;
 	return kind === 'actor' || kind === 'thread';
+}
+
+/** What a worker says of a socket that it passes. */
+function parsed(line: string): { worker?: unknown; token?: unknown; index?: unknown } {
+	try {
+		return Object(JSON.parse(line));
+	} catch {
+		return {};
+	}
 }
 
 const isMode = (mode: unknown): mode is StopMode => mode === 'drain' || mode === 'fast' || mode === 'kill';

@@ -7,6 +7,7 @@ import { armSignals } from './armed.ts';
 import { Channel } from './channel.ts';
 import { Cover, type Spare } from './cover.ts';
 import { drain, isDraining } from './drain.ts';
+import { giveBack } from './give-back.ts';
 import { patchListen } from './listen.ts';
 import { type Listening, shareState, type WorkerState, workerState } from './state.ts';
 
@@ -45,6 +46,7 @@ function join(workerId: string, token: string): void {
 		path: CHOIR_PATH,
 		workerId,
 		listen: JSON.parse(CHOIR_LISTEN) as Listening[],
+		servers: new Map(),
 		cover,
 		channel: null,
 		readyBySignal: CHOIR_READY === 'signal',
@@ -65,6 +67,7 @@ function join(workerId: string, token: string): void {
 		hear: (word) => {
 			if (word.do === 'drain') void drain({ told: false });
 			else if (word.do === 'cover' && Array.isArray(word.slots)) cover?.want(word.slots);
+			else if (word.do === 'sockets.wanted') giveBack(state, token, word.to, word.sockets);
 		},
 	});
 	state.channel = channel;

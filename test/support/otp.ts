@@ -173,6 +173,7 @@ export class OtpDriver implements Host {
 			id: 'otp',
 			root: { ...around, children },
 			stopTimeoutMs: 60_000,
+			onAngelLoss: 'keep',
 			master: defaults.master,
 			view: defaults.view,
 		};
