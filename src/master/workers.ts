@@ -10,6 +10,8 @@ interface Expected {
 	maxRssBytes: number | null;
 	/** Whether its word counts for readiness. */
 	ready: boolean;
+	/** It was told to accept, in case it waits for that. */
+	accepts: boolean;
 	/** The slots that it covers; null: none has been said. */
 	cover: readonly number[] | null;
 }
@@ -30,7 +32,7 @@ export class Workers {
 
 	/** A worker that is about to be spawned, and the word by which it will be known. */
 	expect(workerId: string, token: string, readyBySignal: boolean): void {
-		this.#expected.set(workerId, { token, connection: null, maxRssBytes: null, ready: readyBySignal, cover: null });
+		this.#expected.set(workerId, { token, connection: null, maxRssBytes: null, ready: readyBySignal, accepts: false, cover: null });
 	}
 
 	forget(workerId: string): void {
@@ -53,6 +55,14 @@ export class Workers {
 		const connection = this.#expected.get(workerId)?.connection ?? null;
 		connection?.send({ do: 'drain' });
 		return connection !== null;
+	}
+
+	/** From now on its connections are its own: nobody waits for it any more. */
+	accept(workerId: string): void {
+		const expected = this.#expected.get(workerId);
+		if (expected === undefined) return;
+		expected.accepts = true;
+		expected.connection?.send({ do: 'accept' });
 	}
 
 	/** The slots of siblings that it is to accept on from now on. */
@@ -99,6 +109,7 @@ export class Workers {
 		expected.connection?.destroy();
 		expected.connection = connection;
 		connection.context.set('workerId', worker);
+		if (expected.accepts) connection.send({ do: 'accept' });
 		if (expected.cover !== null) connection.send({ do: 'cover', slots: expected.cover });
 		connection.onClose(() => {
 			if (expected.connection === connection) expected.connection = null;
