@@ -141,7 +141,11 @@ export class ProcessHost implements Host {
 			peakRssBytes: null,
 		};
 		this.#held.set(run.workerId, held);
-		if (token !== null) this.#options.workers.expect(run.workerId, token, spec?.ready.kind === 'signal');
+		if (token !== null) {
+			this.#options.workers.expect(run.workerId, token, spec?.ready.kind === 'signal');
+			// It may have waited for the word that its master died over.
+			this.#options.workers.accept(run.workerId);
+		}
 		// This master has taken note of it now.
 		if (ended !== null) return this.#options.link.send({ do: 'heard', workerId: run.workerId });
 		if (spec === null || (spec.ready.kind !== 'probe' && spec.live === null)) return;
@@ -197,8 +201,14 @@ export class ProcessHost implements Host {
 		this.#signal(run, 'SIGKILL');
 	}
 
+	admit(run: Run): void {
+		run.waits = false;
+		this.#options.workers.accept(run.workerId);
+		this.#slots.changed(run, 'running.healthy');
+	}
+
 	changed(run: Run, state: string): void {
-		this.#slots.changed(run, state);
+		if (run.waits !== true) this.#slots.changed(run, state);
 	}
 
 	forget(run: Run): void {
@@ -244,6 +254,7 @@ export class ProcessHost implements Host {
 			own.CHOIR_READY = spec.ready.kind === 'signal' ? 'signal' : '';
 			own.CHOIR_DRAIN_MS = String(spec.stop.drainMs);
 			own.CHOIR_LISTEN = JSON.stringify(listen);
+			if (run.waits === true) own.CHOIR_ACCEPT = 'later';
 			own.CHOIR_SPARES = JSON.stringify(sparesIn(spares, FIRST_SOCKET + listen.length));
 		}
 		if (listen.length > 0) {

@@ -22,7 +22,8 @@ export function patchListen(state: WorkerState): void {
 			if (held !== null) state.cover?.begin(held.name, this);
 			if (counts && state.readyBySignal && !state.libraryLoaded) sayReady(state);
 		});
-		return listen.apply(this, held !== null && byFd === undefined ? argumentsFor(held, args) : args);
+		const begin = () => listen.apply(this, held !== null && byFd === undefined ? argumentsFor(held, args) : args);
+		return held === null || state.gate === null ? begin() : state.gate.listen(this, held.fd, begin);
 	} as typeof net.Server.prototype.listen;
 	const { cover } = state;
 	if (cover === null) return;

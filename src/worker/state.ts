@@ -2,6 +2,7 @@
 import type net from 'node:net';
 import type { Channel } from './channel.ts';
 import type { Cover } from './cover.ts';
+import type { Gate } from './gate.ts';
 
 export interface Listening {
 	name: string;
@@ -19,6 +20,8 @@ export interface WorkerState {
 	servers: Map<number, net.Server>;
 	/** null: there are no slots. */
 	cover: Cover | null;
+	/** Whether connections to the held sockets are accepted yet; null: always. */
+	gate: Gate | null;
 	channel: Pick<Channel, 'say' | 'sayPeak'> | null;
 	/** Readiness is the worker's to say; without its word, its listening says so. */
 	readyBySignal: boolean;
