@@ -71,6 +71,7 @@ class Checker {
 			id: this.#id,
 			stopTimeout: this.#duration('positive'),
 			onAngelLoss: oneOf(this, ['keep', 'stop']),
+			upgradeTimeout: this.#duration('positive'),
 			master: this.#object(master),
 			view: this.#view,
 			...this.#supervision(''),

@@ -260,6 +260,8 @@ export interface TreeDeclaration<Id extends string = string, Children extends re
 	stopTimeout?: Duration;
 	/** What becomes of the tree if its angel is killed by SIGKILL. Default `'keep'`: it goes on serving, and the next run takes it over. */
 	onAngelLoss?: OnAngelLoss;
+	/** For an upgrade: until the tree runs under its new angel. Then all is taken back. Default `'30s'`. */
+	upgradeTimeout?: Duration;
 	/** The angel's watch over its master. Default: `every: '1s'`, `timeout: '30s'`, `{ restarts: 5, within: '60s' }`, `'200ms'` to `'5s'`. */
 	master?: { heartbeat?: HeartbeatDeclaration; intensity?: IntensityDeclaration; backoff?: BackoffDeclaration };
 	/**
@@ -432,6 +434,7 @@ export interface TreeSpec {
 	root: SupervisorSpec;
 	stopTimeoutMs: number;
 	onAngelLoss: OnAngelLoss;
+	upgradeTimeoutMs: number;
 	master: { heartbeat: HeartbeatSpec; intensity: Intensity; backoff: Backoff };
 	view: ViewSpec;
 }
@@ -467,6 +470,7 @@ export const defaults = {
 	reload: { soakMs: 1_000 },
 	stopTimeoutMs: 120_000,
 	onAngelLoss: 'keep' as OnAngelLoss,
+	upgradeTimeoutMs: 30_000,
 	master: {
 		heartbeat: { everyMs: 1_000, timeoutMs: 30_000 },
 		intensity: { restarts: 5, withinMs: 60_000 },
@@ -676,6 +680,7 @@ function resolving(parseDuration: ParseDuration) {
 			root: supervisorOf(declaration, '', '', null),
 			stopTimeoutMs: ms(declaration.stopTimeout, defaults.stopTimeoutMs),
 			onAngelLoss: declaration.onAngelLoss ?? defaults.onAngelLoss,
+			upgradeTimeoutMs: ms(declaration.upgradeTimeout, defaults.upgradeTimeoutMs),
 			master: {
 				heartbeat: heartbeatOf(master?.heartbeat, defaults.master.heartbeat),
 				intensity: intensityOf(master?.intensity, defaults.master.intensity),

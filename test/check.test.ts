@@ -20,6 +20,7 @@ test('a whole tree as in the contract has no problem', () => {
 		intensity: { restarts: 5, within: '30s' },
 		stopTimeout: '1m',
 		onAngelLoss: 'stop',
+		upgradeTimeout: '1m',
 		master: { heartbeat: { every: '6s' }, intensity: { restarts: 3, within: '1m' }, backoff: { from: '1s', to: '2s' } },
 		children: [
 			node('web', {

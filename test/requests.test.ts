@@ -48,6 +48,7 @@ function treeOf(
 			root: supervisor('', children),
 			stopTimeoutMs: 1_000,
 			onAngelLoss: 'keep',
+			upgradeTimeoutMs: 1,
 			master: defaults.master,
 			view: defaults.view,
 		},

@@ -23,6 +23,9 @@ export interface SpawnOrder {
 	logFrom: number;
 }
 
+/** Where the processes of a tree come from: this angel, one that was killed, or one that has handed over to this one. */
+export type Origin = 'new' | 'killed' | 'upgraded';
+
 /** Whether there is to be a live page where the spec does not say; `never`: not even where it does. */
 export type ViewWish = 'on' | 'off' | 'never';
 
@@ -54,6 +57,8 @@ export type ToMaster =
 	| { do: 'exited'; workerId: string; code: number | null; signal: string | null }
 	| { do: 'stop'; mode: StopMode }
 	| { do: 'reload' }
+	/** To end, and leave the tree as it is: another master goes on with it. */
+	| { do: 'release' }
 	| { do: 'reopen' };
 
 /** An environment can be long; beyond this something is wrong. */

@@ -9,9 +9,10 @@ import { ensureDir, logFile, logsDir } from '../home.ts';
 import { findMarked, isAlive, killGroup, killOne, startTicks } from '../hosts/proc.ts';
 import { Strays } from '../hosts/strays.ts';
 import type { Leftover } from '../master/host.ts';
-import { type Entry, type Identity, Inventory } from './inventory.ts';
+import { type Entry, type Identity, Inventory, isStillThere, readInventory } from './inventory.ts';
 import type { SpawnOrder } from './link.ts';
 import type { Sockets } from './sockets.ts';
+import type { Estate } from './succession.ts';
 
 export type ProcessFact =
 	| { workerId: string; what: 'spawned'; pid: number; startTicks: number }
@@ -38,10 +39,10 @@ export class Processes {
 	/** Orders that wait for a socket. */
 	readonly #waiting = new Map<string, SpawnOrder>();
 	readonly #incarnations = new Map<string, number>();
-	readonly #inventory: Inventory;
+	#inventory: Inventory;
 	/** Daemons that left the group of their worker. */
 	readonly #strays = new Strays();
-	readonly #looking: NodeJS.Timeout | undefined;
+	#looking: NodeJS.Timeout | undefined;
 	#closed = false;
 
 	/** `living`: what an earlier angel has started, and is taken over. */
@@ -53,8 +54,51 @@ export class Processes {
 		ensureDir(logsDir(dir));
 		for (const entry of living) this.#held.set(entry.workerId, { entry, isForeign: true });
 		for (const { path, incarnation } of living) this.#count(path, incarnation);
-		this.#inventory = new Inventory(dir, () => [...this.#held.values()].map(({ entry }) => entry));
-		if (living.length > 0) this.#looking = setInterval(() => this.#lookForTheDead(), LOOK_MS);
+		this.#inventory = this.#beginInventory();
+	}
+
+	/** Looks itself whether those live that it did not start: nobody tells. */
+	watch(): void {
+		this.#looking ??= setInterval(() => this.#lookForTheDead(), LOOK_MS);
+	}
+
+	/** What is known of those that are taken over, from who has started them. */
+	inherit({ ended, incarnations }: Estate): void {
+		for (const each of ended) this.#ended.set(each.workerId, each);
+		for (const [path, incarnation] of incarnations) this.#count(path, incarnation);
+	}
+
+	/** One that was taken over has ended, says who has started it. */
+	exited(workerId: string, code: number | null, signal: string | null): void {
+		const held = this.#held.get(workerId);
+		if (held !== undefined) this.#exited(held, code, signal);
+	}
+
+	/** How many of those that run are children of this process. */
+	get children(): number {
+		return [...this.#held.values()].filter(({ isForeign }) => !isForeign).length;
+	}
+
+	/** Gives all away but the being their parent: the inventory is another's now. */
+	handOver(): Omit<Estate, 'masterIncarnation'> {
+		this.#inventory.close();
+		this.#waiting.clear();
+		const living = [...this.#held.values()].map(({ entry }) => entry);
+		return { living, ended: [...this.#ended.values()], incarnations: this.incarnations };
+	}
+
+	/** Takes all back, with what has been started meanwhile. */
+	takeBack(): void {
+		for (const entry of readInventory(this.#dir).filter(isStillThere)) {
+			this.#count(entry.path, entry.incarnation);
+			if (!this.#held.has(entry.workerId)) this.#held.set(entry.workerId, { entry, isForeign: true });
+		}
+		this.#inventory = this.#beginInventory();
+		this.watch();
+	}
+
+	#beginInventory(): Inventory {
+		return new Inventory(this.#dir, () => [...this.#held.values()].map(({ entry }) => entry));
 	}
 
 	/** What runs, and what has ended without a master that took note of it: for the next one. */
@@ -132,7 +176,10 @@ export class Processes {
 
 	#lookForTheDead(): void {
 		const foreign = [...this.#held.values()].filter(({ isForeign }) => isForeign);
-		if (foreign.length === 0) clearInterval(this.#looking);
+		if (foreign.length === 0) {
+			clearInterval(this.#looking);
+			this.#looking = undefined;
+		}
 		for (const held of foreign) if (!isAlive(held.entry)) this.#exited(held, null, null);
 	}
 

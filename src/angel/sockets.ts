@@ -14,11 +14,14 @@ import type { Handed } from '../master/slots.ts';
 import { nameHolder } from './holder.ts';
 import type { Entry } from './inventory.ts';
 import { answers } from './lock.ts';
+import type { HandedSockets } from './succession.ts';
 
 export interface Handle {
 	readonly fd: number;
 	setBlocking(blocking: boolean): number;
 	close(): void;
+	/** Of one with a path: closes it and leaves the path, which is another's now. */
+	letGo?(): void;
 }
 
 interface BoundHandle extends Handle {
@@ -77,6 +80,19 @@ export async function bindPath(socketPath: string): Promise<Handle> {
 	return unlinking(handle, socketPath);
 }
 
+/** What another angel has handed over, and still holds itself. */
+export function inherited(fd: number, socketPath: string | null): Handle {
+	const open = createServerHandle as unknown as (address: null, port: null, type: null, fd: number) => Handle | number;
+	const handle = open(null, null, null, fd);
+	if (typeof handle === 'number') throw new Error(`descriptor ${fd}, which was handed over, is no socket`);
+	return socketPath === null ? handle : unlinking(handle, socketPath);
+}
+
+export function letGo(handle: Handle): void {
+	if (handle.letGo === undefined) handle.close();
+	else handle.letGo();
+}
+
 /** With its end the path goes, unless it is another's by then. */
 function unlinking(handle: Handle, socketPath: string): Handle {
 	const { ino, dev } = fs.lstatSync(socketPath);
@@ -88,6 +104,7 @@ function unlinking(handle: Handle, socketPath: string): Handle {
 			if (now?.ino === ino && now.dev === dev) fs.rmSync(socketPath, { force: true });
 			handle.close();
 		},
+		letGo: () => handle.close(),
 	};
 }
 
@@ -132,6 +149,8 @@ export class Sockets {
 	/** By address: one socket, or one for each slot. */
 	readonly #held = new Map<string, Promise<Handle[]>>();
 	readonly #slots: Slots = {};
+	/** Of unix sockets, by address. */
+	readonly #paths = new Map<string, string>();
 	/** By address: what is not back yet. */
 	readonly #lent = new Map<string, Lent>();
 	#looking: NodeJS.Timeout | undefined;
@@ -213,6 +232,32 @@ export class Sockets {
 		return `cannot listen on ${nameOf(lent.spec)}: ${holders.length > 0 ? `pid ${holders.join(', ')}, which an earlier angel has started, holds it and cannot give it back` : `${nameHolder(lent.spec)} has it`}`;
 	}
 
+	/** All that is held, for another process to hold as well. */
+	async handed(): Promise<HandedSockets[]> {
+		const all = [...this.#held].map(async ([key, handles]) => {
+			const fds = (await handles.catch(() => [])).map(({ fd }) => fd);
+			return { key, socketPath: this.#paths.get(key) ?? null, fds };
+		});
+		return (await Promise.all(all)).filter(({ fds }) => fds.length > 0);
+	}
+
+	/** Holds what another angel has handed over. */
+	inherit(handed: readonly HandedSockets[]): void {
+		for (const { key, socketPath, fds } of handed) {
+			if (socketPath !== null) this.#paths.set(key, socketPath);
+			if (fds.length > 1) this.#slots[key] = fds.length;
+			this.#held.set(key, Promise.resolve(fds.map((fd) => inherited(fd, socketPath))));
+		}
+	}
+
+	/** Another process has them now. */
+	async letGo(): Promise<void> {
+		for (const [key, handles] of this.#held) {
+			this.#held.delete(key);
+			for (const handle of await handles.catch(() => [])) letGo(handle);
+		}
+	}
+
 	async close(): Promise<void> {
 		clearInterval(this.#looking);
 		for (const [key, { fail }] of this.#lent) {
@@ -229,6 +274,7 @@ export class Sockets {
 		const key = keyOf(spec);
 		const held = this.#held.get(key);
 		if (held !== undefined) return held;
+		if (spec.socketPath !== null) this.#paths.set(key, spec.socketPath);
 		return this.#keep(key, open(spec));
 	}
 

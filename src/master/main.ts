@@ -13,7 +13,7 @@ import { requestOf, type Signal } from '../../machines/signals.ts';
 import type { TreeSpec } from '../../machines/spec.ts';
 import type { WorkerContext } from '../../machines/worker.ts';
 import { onSignal } from '../angel/arm.ts';
-import { Link, type ToAngel, type ToMaster } from '../angel/link.ts';
+import { Link, type Origin, type ToAngel, type ToMaster } from '../angel/link.ts';
 import { removePidFile } from '../angel/lock.ts';
 import { slotsAt } from '../angel/sockets.ts';
 import type { Request } from '../control/protocol.ts';
@@ -73,9 +73,18 @@ function hear(message: ToMaster): void {
 			return events.reopen();
 		case 'reload':
 			return reloadBySignal();
+		case 'release':
+			return release();
 		default:
 			return host?.hear(message);
 	}
+}
+
+/** For another choir. All that the next master must know is in the journal already. */
+function release(): void {
+	ended = true;
+	news('info', 'master.released', 'the master ends, and another one goes on with the tree');
+	process.exit(0);
 }
 
 /** The link has ended with the angel. What was being stopped already is stopped all the same. */
@@ -132,8 +141,9 @@ function take(signal: Signal): void {
 onSignal(take);
 
 const run = { pid: process.ppid, startTicks: startTicks(process.ppid) ?? 0 };
-/** There are processes of an earlier run, whose angel was killed. */
-const adopts = process.env.CHOIR_ADOPTS === '1';
+/** `killed`: there are processes of an earlier run, whose angel was killed; `upgraded`: another angel has handed over this very run. */
+const origin = (process.env.CHOIR_ORIGIN ?? 'new') as Origin;
+const adopts = origin !== 'new';
 const journal = new Journal(dir, {
 	resume: adopts || Number(process.env.CHOIR_INCARNATION) > 1,
 	failed: (error) =>
@@ -144,11 +154,12 @@ const journal = new Journal(dir, {
 		),
 });
 const before = journal.values.get('run') as { pid: number; startTicks: number; since: string } | undefined;
-const isOurs = before?.pid === run.pid && before.startTicks === run.startTicks;
+const isSame = before?.pid === run.pid && before.startTicks === run.startTicks;
+const isOurs = before !== undefined && (isSame || origin === 'upgraded');
 const since = isOurs ? before.since : new Date().toISOString();
 // That of an earlier run tells of processes that are gone, unless they were taken over.
 const left = isOurs || adopts ? new Map(journal.values) : new Map<string, unknown>();
-if (adopts && !isOurs) journal.write({ run: { ...run, since } });
+if (isOurs ? !isSame : adopts) journal.write({ run: { ...run, since } });
 else if (!isOurs) journal.write({ ...Object.fromEntries([...journal.values.keys()].map((key) => [key, null])), run: { ...run, since } });
 let generation = (left.get('generation') as SavedGeneration | undefined) ?? null;
 // What is written down counts: the angel is told after the switch, and that may have been too late. What is taken over from an earlier
@@ -175,7 +186,7 @@ function startWhenLoaded(): void {
 	if (loaded === null || inventory === null || tree !== null || ended) return;
 	const spec = loaded;
 	const known = inventory;
-	if (adopts && generation === null) keepSpec(known.leftovers);
+	if (origin === 'killed' && generation === null) keepSpec(known.leftovers);
 	const versions = new SpecVersions({
 		dir,
 		specFile,
@@ -258,6 +269,7 @@ function startWhenLoaded(): void {
 		spec: spec.view,
 		dir,
 		run,
+		before: isOurs ? before : null,
 		newToken: () => nanoid(TOKEN_LENGTH),
 		news,
 		incarnationOf: (childPath) => running.present(childPath).incarnation,
@@ -282,7 +294,7 @@ function startWhenLoaded(): void {
 	if (asked !== null) running.stop(asked);
 	if (nothingLeft) return running.start();
 	// Another angel may have been asked for any of them.
-	const ofOthers = adopts ? incarnationsIn(left) : [];
+	const ofOthers = origin === 'killed' ? incarnationsIn(left) : [];
 	const incarnations = new Map([...ofOthers, ...known.incarnations]);
 	running.start({ journal: left, found: known.leftovers, asked: incarnations, isOfEarlierRun: adopts && !isOurs });
 	for (const [workerId, sockets] of known.wanted?.asked ?? []) workers.wantSockets(workerId, known.wanted?.to as string, sockets);

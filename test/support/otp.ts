@@ -174,6 +174,7 @@ export class OtpDriver implements Host {
 			root: { ...around, children },
 			stopTimeoutMs: 60_000,
 			onAngelLoss: 'keep',
+			upgradeTimeoutMs: 1,
 			master: defaults.master,
 			view: defaults.view,
 		};
