@@ -150,27 +150,30 @@ test('HUP reloads; many, and many requests meanwhile, are one more; a stop in th
 	});
 });
 
-test('an old one that crashes before the switch comes back from the old spec', async () => {
+test('an old one that crashes before the switch, or after a version that was rolled back, comes back as it was', async () => {
 	const port = await freePort();
-	const worker = `
-		import http from 'node:http';
-		import { listener, ready } from 'choir/worker';
-		http.createServer((_, res) => res.end(process.env.V)).listen(listener('http'), ready);
-	`;
 	const version = (v: string) => spec(port, '', `, env: { V: '${v}' }`).replace("soak: '300ms'", "soak: '1500ms'");
-	await withTree({ 'tree.ts': version('old'), 'web.ts': worker }, async (tree) => {
+	const worker = (v: string) => library(`${v} ' + process.env.V + '`);
+	await withTree({ 'tree.ts': version('old'), 'web.ts': worker('first') }, async (tree) => {
 		await tree.up();
+		assert.equal(await bodyAt(port), 'first old');
+		const crash = async (incarnation: number) => {
+			signal(await pidOf(tree, 'web.1'), 'SIGKILL');
+			const again = await tree.incarnation('web.1', incarnation);
+			assert.equal((again as { generation?: number }).generation, 1);
+			for (let n = 0; n < 10; n++) assert.equal(await bodyAt(port), 'first old');
+		};
+		tree.write('web.ts', "throw new Error('no');");
+		assert.equal((await tree.cli('reload', '--wait')).code, 1);
+		const { incarnation } = await tree.child('web.1');
+		await crash(incarnation + 1);
 		tree.write('tree.ts', version('new'));
+		tree.write('web.ts', worker('second'));
 		const reload = tree.cli('reload', '--wait');
 		await tree.until('the new ones soak', async () => (await tree.status()).reload?.state === 'soaking');
-		signal(await pidOf(tree, 'web.1'), 'SIGKILL');
-		const again = await tree.until('the old one is back', async () => {
-			const child = await tree.child('web.1');
-			return child.state === 'running' && child.incarnation === 3 && child;
-		});
-		assert.equal((again as { generation?: number }).generation, 1);
+		await crash(incarnation + 2);
 		assert.equal((await reload).code, 0);
-		assert.equal(await bodyAt(port), 'new');
+		assert.equal(await bodyAt(port), 'second new');
 	});
 });
 

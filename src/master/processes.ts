@@ -29,6 +29,8 @@ export interface ProcessHostOptions {
 	tell: Tell;
 	now: () => number;
 	newToken: () => string;
+	/** The bundle that a generation runs of a module, where it is kept; without it the module is bundled as it is now. */
+	moduleOf?: (generation: number, module: string) => string | null;
 	/** Said once per file: its output can only be rotated when its child starts again. */
 	unrotated: (path: string, why: string) => void;
 }
@@ -207,6 +209,11 @@ export class ProcessHost implements Host {
 		this.#slots.changed(run, 'running.healthy');
 	}
 
+	/** What rotation has dropped of the output of a child. */
+	droppedBytes(childPath: string): number {
+		return this.#upkeep.dropped(childPath);
+	}
+
 	changed(run: Run, state: string): void {
 		if (run.waits !== true) this.#slots.changed(run, state);
 	}
@@ -267,7 +274,7 @@ export class ProcessHost implements Host {
 			const { CHOIR_TOKEN: _token, LISTEN_FDS: _sockets, LISTEN_FDNAMES: _names, ...lookers } = env;
 			around.env = lookers;
 		}
-		const { file, args } = spec.kind === 'node' ? await this.#nodeCommand(spec) : commandOf(spec.run, listen.length > 0);
+		const { file, args } = spec.kind === 'node' ? await this.#nodeCommand(spec, run.generation) : commandOf(spec.run, listen.length > 0);
 		workers.expect(run.workerId, token, spec.ready.kind === 'signal');
 		// Another one of this path may be writing: a reload starts the new beside the old.
 		const isAlone = [...this.#held.values()].every((other) => other === held || other.run.path !== run.path);
@@ -289,12 +296,13 @@ export class ProcessHost implements Host {
 		};
 	}
 
-	async #nodeCommand({ module, args, execArgv }: NodeSpec): Promise<{ file: string; args: string[] }> {
+	async #nodeCommand({ module, args, execArgv }: NodeSpec, generation: number): Promise<{ file: string; args: string[] }> {
 		const source = path.resolve(this.#options.base, module);
 		const options = [...execArgv, '--import', preload];
 		if (!needsBundle(source)) return { file: process.execPath, args: [...options, source, ...args] };
-		const built = await bundle(source, { cacheDir: path.join(path.dirname(this.#options.dir), '.cache') });
-		return { file: process.execPath, args: [...options, '--enable-source-maps', built.file, ...args] };
+		const kept = this.#options.moduleOf?.(generation, module) ?? null;
+		const file = kept ?? (await bundle(source, { cacheDir: path.join(path.dirname(this.#options.dir), '.cache') })).file;
+		return { file: process.execPath, args: [...options, '--enable-source-maps', file, ...args] };
 	}
 
 	async #untilPrinted(held: Held, pattern: RegExp): Promise<boolean> {

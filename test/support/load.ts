@@ -7,6 +7,8 @@ export interface Seen {
 	answers: Map<string, number>;
 	answered: number;
 	failed: string[];
+	/** When each failed, as of `performance.now()`. */
+	failedAt: number[];
 	/** The longest that one took. */
 	slowestMs: number;
 	/** How long each took that was answered. */
@@ -31,7 +33,7 @@ const VOLLEY_MS = 10;
 
 /** Begins to ask. The answer ends it, and says what was seen; `seen` is what has been so far. */
 export function load(port: number, { kept = 4, fresh = 4, host = '127.0.0.1', pauseMs = 0, perSecond = 0 }: LoadOptions = {}) {
-	const seen: Seen = { answers: new Map(), answered: 0, failed: [], slowestMs: 0, tookMs: [], underWay: 0 };
+	const seen: Seen = { answers: new Map(), answered: 0, failed: [], failedAt: [], slowestMs: 0, tookMs: [], underWay: 0 };
 	const agents =
 		perSecond > 0
 			? [new http.Agent({ keepAlive: true }), new http.Agent({ keepAlive: false })]
@@ -51,7 +53,10 @@ export function load(port: number, { kept = 4, fresh = 4, host = '127.0.0.1', pa
 			seen.answered += 1;
 			seen.tookMs.push(tookMs);
 			seen.answers.set(text, (seen.answers.get(text) ?? 0) + 1);
-		} else seen.failed.push(error);
+		} else {
+			seen.failed.push(error);
+			seen.failedAt.push(performance.now());
+		}
 	};
 	const byTheSecond = async () => {
 		const from = performance.now();
