@@ -7,7 +7,7 @@ import { readAngelPid } from '../src/home.ts';
 import { bootId } from '../src/hosts/proc.ts';
 import { withChecksum } from '../src/journal/checksum.ts';
 import { journalFile } from '../src/journal/journal.ts';
-import { load, read } from './support/load.ts';
+import { load, read, type Seen } from './support/load.ts';
 import { nodes } from './support/nodes.ts';
 import { freePort, isAlive, type RealTree, signal, withTree } from './support/real.ts';
 
@@ -50,6 +50,18 @@ const inOrder = (output: string) => {
 	);
 };
 
+/** `body`, with clients that ask all the while: none of their requests may fail. */
+async function underLoad(port: number, body: () => Promise<void>): Promise<Seen> {
+	const { stop, seen } = load(port, { kept: 2, fresh: 2 });
+	try {
+		await body();
+	} finally {
+		await stop();
+	}
+	assert.deepEqual(seen.failed, []);
+	return seen;
+}
+
 for (const [version, node] of nodes())
 	test(`killed under load: no request fails, every pid stays, and what died meanwhile is lost and restarted (Node ${version})`, async () => {
 		const port = await freePort();
@@ -59,26 +71,25 @@ for (const [version, node] of nodes())
 			async (tree) => {
 				await startAgain(tree);
 				const [web1, web2, sleeper, lines] = await pidsOf(tree);
-				const { stop } = load(port, { kept: 2, fresh: 2 });
-				for (let round = 0; round < 2; round++) {
-					await killAngel(tree);
-					if (round === 0) signal(sleeper as number, 'SIGKILL');
-					await startAgain(tree);
-					await tree.running();
-				}
-				const restarted = await tree.incarnation('jobs/sleeper', 2);
-				assert.deepEqual([restarted.restarts, restarted.lastExit?.reason], [1, 'lost']);
-				assert.deepEqual(await pidsOf(tree, ['web.1', 'web.2', 'lines']), [web1, web2, lines]);
-				// The sockets are the angel's again: it can hand them to others.
-				assert.equal((await tree.cli('restart', 'web')).code, 0);
-				const { pid } = await tree.incarnation('web.1', 2);
-				await tree.until('the next one is asked', async () => {
-					const { seen, stop: end } = load(port, { kept: 0, fresh: 4 });
-					await tree.until('they are answered', () => seen.answered > 20);
-					return (await end()).answers.has(String(pid));
+				const { answered } = await underLoad(port, async () => {
+					for (let round = 0; round < 2; round++) {
+						await killAngel(tree);
+						if (round === 0) signal(sleeper as number, 'SIGKILL');
+						await startAgain(tree);
+						await tree.running();
+					}
+					const restarted = await tree.incarnation('jobs/sleeper', 2);
+					assert.deepEqual([restarted.restarts, restarted.lastExit?.reason], [1, 'lost']);
+					assert.deepEqual(await pidsOf(tree, ['web.1', 'web.2', 'lines']), [web1, web2, lines]);
+					// The sockets are the angel's again: it can hand them to others.
+					assert.equal((await tree.cli('restart', 'web')).code, 0);
+					const { pid } = await tree.incarnation('web.1', 2);
+					await tree.until('the next one is asked', async () => {
+						const { seen, stop: end } = load(port, { kept: 0, fresh: 4 });
+						await tree.until('they are answered', () => seen.answered > 20);
+						return (await end()).answers.has(String(pid));
+					});
 				});
-				const { answered, failed } = await stop();
-				assert.deepEqual(failed, []);
 				assert.ok(answered > 100, `only ${answered} requests`);
 				inOrder(tree.output('lines'));
 			},
@@ -153,14 +164,13 @@ test('a run of a changed spec takes over first, and brings the tree to it then, 
 	await withTree({ 'tree.ts': spec(port), 'web.ts': server }, async (tree) => {
 		await startAgain(tree);
 		const [, , sleeper, lines] = await pidsOf(tree);
-		const { stop } = load(port, { kept: 2, fresh: 2 });
-		await killAngel(tree);
-		tree.write('web.ts', server.replace('String(process.pid)', "'new'"));
-		tree.write('tree.ts', spec(port, "command('more', { run: ['sleep', '1000'] })").replace(`${counting},`, ''));
-		await startAgain(tree);
-		await tree.until('it is reloaded', () => tree.events().some(({ event }) => event === 'reload.done'));
-		const { answers, failed } = await stop();
-		assert.deepEqual(failed, []);
+		const { answers } = await underLoad(port, async () => {
+			await killAngel(tree);
+			tree.write('web.ts', server.replace('String(process.pid)', "'new'"));
+			tree.write('tree.ts', spec(port, "command('more', { run: ['sleep', '1000'] })").replace(`${counting},`, ''));
+			await startAgain(tree);
+			await tree.until('it is reloaded', () => tree.events().some(({ event }) => event === 'reload.done'));
+		});
 		assert.ok((answers.get('new') ?? 0) > 0);
 		const { children, generation } = await tree.running();
 		assert.deepEqual([generation, children.map(({ path }) => path)], [2, ['web.1', 'web.2', 'jobs', 'more']]);

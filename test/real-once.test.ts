@@ -24,7 +24,7 @@ test('a second run of one tree exits 75 and names the first', () =>
 		},
 	));
 
-test('after SIGKILL of the angel the next run finds what is left, by identity, and stops it before it starts anything', async () => {
+test('after SIGKILL of the angel the next run finds by its mark what is in no inventory, and stops it before it starts anything', async () => {
 	const port = await freePort();
 	const files = {
 		'web.mjs': `import http from 'node:http'; http.createServer((_, response) => response.end(String(process.pid))).listen(${port}, '127.0.0.1');`,
@@ -47,6 +47,7 @@ test('after SIGKILL of the angel the next run finds what is left, by identity, a
 		for (const pid of old) assert.ok(alive(pid), 'the workers go on without their angel');
 		assert.is(await (await fetch(`http://127.0.0.1:${port}`)).text(), String(old[0]));
 		const members = place.members('t');
+		place.write('home/t/inventory.jsonl', '');
 
 		const second = await place.run();
 		for (const pid of members) assert.not(alive(pid), `pid ${pid} is left of the first run`);

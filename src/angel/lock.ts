@@ -13,10 +13,9 @@ const ASK_MS = 2_000;
  * Resolves to null if somebody holds it.
  */
 export async function takeLock(dir: string): Promise<net.Server | null> {
-	const digest = createHash('sha256').update(fs.realpathSync(dir)).digest('hex').slice(0, 32);
-	if (process.platform === 'linux') return listen(`\0choir-${process.getuid?.() ?? 0}-${digest}`);
-	const path = socketPath(dir, 'angel.lock');
+	const path = lockPath(dir);
 	const taken = await listen(path);
+	if (path.startsWith('\0')) return taken;
 	if (taken !== null || (await answers(path))) return taken;
 	fs.rmSync(path, { force: true });
 	return listen(path);
@@ -29,6 +28,15 @@ function listen(path: string): Promise<net.Server | null> {
 		server.listen(path, () => resolve(server));
 		server.unref();
 	});
+}
+
+/** Whether somebody holds the lock, without taking it even for a moment. */
+export const isLocked = (dir: string): Promise<boolean> => answers(lockPath(dir));
+
+function lockPath(dir: string): string {
+	if (process.platform !== 'linux') return socketPath(dir, 'angel.lock');
+	const digest = createHash('sha256').update(fs.realpathSync(dir)).digest('hex').slice(0, 32);
+	return `\0choir-${process.getuid?.() ?? 0}-${digest}`;
 }
 
 /** The lock, as another angel that still holds it has handed it over. */

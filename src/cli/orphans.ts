@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import type { StopMode } from '../../machines/spec.ts';
 import { isStillThere, type LeftBehind, leftBehind } from '../angel/inventory.ts';
-import { takeLock } from '../angel/lock.ts';
+import { isLocked, takeLock } from '../angel/lock.ts';
 import { type AngelPid, angelPidFile, choirHome, readAngelPid } from '../home.ts';
 import { killGroup, killOne } from '../hosts/proc.ts';
 import { chooseFolder, listFolders } from './choose.ts';
@@ -31,7 +31,10 @@ export async function findOrphans(word: string | undefined): Promise<Orphans | n
 		const left = leftBehind(folder.dir);
 		return left.living.length + left.strays.length > 0 ? [{ ...folder, angel, ...left }] : [];
 	});
-	return found.length === 1 ? (found[0] as Orphans) : null;
+	const [only, ...others] = found;
+	if (only === undefined || others.length > 0) return null;
+	// Whatever the file says: somebody runs it.
+	return (await isLocked(only.dir)) ? null : only;
 }
 
 /** One sentence on what has happened, and what to do. */
