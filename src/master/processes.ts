@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { ListenSpec, LiveSpec, NodeSpec, ProcessSpec } from '../../machines/spec.ts';
+import type { Identity } from '../angel/inventory.ts';
 import type { Link, SpawnOrder, ToAngel, ToMaster } from '../angel/link.ts';
 import { logFile, socketPath } from '../home.ts';
 import { childEnvironment } from '../hosts/environment.ts';
@@ -51,6 +52,7 @@ interface Held {
 	logFrom: number;
 	look: Look;
 	pid: number | null;
+	startTicks: number;
 	peakRssBytes: number | null;
 }
 
@@ -78,11 +80,17 @@ export class ProcessHost implements Host {
 		for (const { over } of this.#held.values()) over?.abort();
 	}
 
+	/** All that the angel was asked for and has not said to be over, by worker id; null: not even that it began. */
+	get processes(): Map<string, Identity | null> {
+		const ordered = [...this.#held].filter(([, { phase }]) => phase === 'ordered');
+		return new Map(ordered.map(([workerId, { pid, startTicks }]) => [workerId, pid === null ? null : { pid, startTicks }]));
+	}
+
 	/** What the angel says. */
 	hear(message: ToMaster): void {
 		if (message.do === 'spawned') {
 			const held = this.#held.get(message.workerId);
-			if (held !== undefined) held.pid = message.pid;
+			if (held !== undefined) Object.assign(held, { pid: message.pid, startTicks: message.startTicks });
 			this.#options.tell(message.workerId, { type: 'process.spawned', pid: message.pid, startTicks: message.startTicks });
 		} else if (message.do === 'failed') {
 			this.#failed(message.workerId, message.message);
@@ -106,6 +114,7 @@ export class ProcessHost implements Host {
 			logFrom: 0,
 			look: firstLook(),
 			pid: null,
+			startTicks: 0,
 			peakRssBytes: null,
 		};
 		this.#held.set(run.workerId, held);
@@ -120,7 +129,7 @@ export class ProcessHost implements Host {
 	}
 
 	/** It was started by an earlier master, and goes on. */
-	adopt(run: Run, { pid, token, logFrom, ended }: Leftover): void {
+	adopt(run: Run, { pid, startTicks, token, logFrom, ended }: Leftover): void {
 		const spec = run.spec as ProcessSpec | null;
 		const held: Held = {
 			run,
@@ -130,6 +139,7 @@ export class ProcessHost implements Host {
 			logFrom,
 			look: firstLook(),
 			pid: ended === null ? pid : null,
+			startTicks,
 			peakRssBytes: null,
 		};
 		this.#held.set(run.workerId, held);

@@ -12,6 +12,8 @@ import { contentsIn, type Prepared, type SavedGeneration, type Unprepared, type 
 
 const BAD_SPEC = 78;
 const VERSION_FILE = /^spec\.(\d+)\.mjs$/;
+/** A file has the number of its generation: a journal may be lost. */
+export const versionFile = (dir: string, generation: number) => path.join(dir, `spec.${generation}.mjs`);
 
 export interface VersionsOptions {
 	/** The state folder of the tree. */
@@ -37,7 +39,6 @@ export class SpecVersions implements Versions {
 		const { saved, bundleFile } = options;
 		this.#contents = new Map(saved?.contents);
 		this.current = {
-			// A file has the number of its generation: a journal may be lost.
 			generation: saved?.number ?? Number(VERSION_FILE.exec(path.basename(bundleFile))?.[1] ?? 1),
 			file: bundleFile,
 			bundle: saved?.bundle ?? digest(fs.readFileSync(bundleFile)),
@@ -97,7 +98,7 @@ export class SpecVersions implements Versions {
 		}
 		// A name of its own: what has been imported once is not read again. A module cannot be unloaded either, so each version that was
 		// tried stays in memory, which is small beside all else: a spec is declarations.
-		const file = path.join(dir, `spec.${generation}.mjs`);
+		const file = versionFile(dir, generation);
 		fs.writeFileSync(file, text, { mode: 0o600 });
 		const declaration = await loadSpec(file, specFile);
 		const errors = checkSpec(declaration).filter(({ severity }) => severity === 'error');

@@ -8,6 +8,7 @@ import { Channel } from './channel.ts';
 import { Cover, type Spare } from './cover.ts';
 import { drain, isDraining } from './drain.ts';
 import { Gate } from './gate.ts';
+import { giveBack } from './give-back.ts';
 import { patchListen } from './listen.ts';
 import { type Listening, shareState, type WorkerState, workerState } from './state.ts';
 
@@ -48,6 +49,7 @@ function join(workerId: string, token: string): void {
 		path: CHOIR_PATH,
 		workerId,
 		listen: JSON.parse(CHOIR_LISTEN) as Listening[],
+		servers: new Map(),
 		cover,
 		gate,
 		channel: null,
@@ -70,6 +72,7 @@ function join(workerId: string, token: string): void {
 			if (word.do === 'drain') void drain({ told: false });
 			else if (word.do === 'accept') gate?.open();
 			else if (word.do === 'cover' && Array.isArray(word.slots)) cover?.want(word.slots);
+			else if (word.do === 'sockets.wanted') giveBack(state, token, word.to, word.sockets);
 		},
 	});
 	state.channel = channel;

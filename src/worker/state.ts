@@ -1,4 +1,5 @@
 /** What the preload (in a thread: its first module) and the library `choir/worker` share. One object a process or thread, whichever of them is loaded first or twice. */
+import type net from 'node:net';
 import type { Channel } from './channel.ts';
 import type { Cover } from './cover.ts';
 import type { Gate } from './gate.ts';
@@ -15,6 +16,8 @@ export interface WorkerState {
 	path: string;
 	workerId: string;
 	listen: Listening[];
+	/** Those that listen on a held socket, by its descriptor. */
+	servers: Map<number, net.Server>;
 	/** null: there are no slots. */
 	cover: Cover | null;
 	/** Whether connections to the held sockets are accepted yet; null: always. */
