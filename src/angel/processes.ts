@@ -10,7 +10,7 @@ import { ensureDir, logFile, logsDir } from '../home.ts';
 import { bootId, findMarked, isAlive, killGroup, killOne, startTicks } from '../hosts/proc.ts';
 import { Strays } from '../hosts/strays.ts';
 import type { Leftover } from '../master/host.ts';
-import type { SpawnOrder } from './link.ts';
+import type { Assigned, SpawnOrder } from './link.ts';
 import type { Sockets } from './sockets.ts';
 
 export interface Identity {
@@ -116,6 +116,14 @@ export class Processes {
 			});
 		});
 		this.#tell({ workerId, what: 'spawned', ...identity });
+	}
+
+	/** What was started as a spare is another child now: so the next master will find it. */
+	assign({ workerId, ...assigned }: Assigned): void {
+		const { path: childPath, incarnation } = assigned;
+		this.#incarnations.set(childPath, Math.max(incarnation, this.#incarnations.get(childPath) ?? 0));
+		const held = this.#held.get(workerId) ?? this.#ended.get(workerId)?.held;
+		if (held !== undefined) Object.assign(held.order, assigned);
 	}
 
 	/** To a group that this angel made. */

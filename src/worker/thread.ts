@@ -60,6 +60,7 @@ async function join(task: ThreadTask): Promise<void> {
 		workerId,
 		listen: [],
 		cover: null,
+		standby: null,
 		channel: { say, sayPeak: () => {} },
 		readyBySignal,
 		libraryLoaded: false,
