@@ -10,7 +10,7 @@ import { cleanUp, dir, environment, pause, until, within, write } from './place.
 
 const ROUNDS = Number(process.argv[2] ?? 40);
 /** For the pool to refill, and for what a start leaves to be done. */
-const REST_MS = 400;
+const REST_MS = 900;
 const SERVED_MS = 10_000;
 const choir = fileURLToPath(new URL('../bin/choir.js', import.meta.url));
 const ports = { standby: 18_091, cold: 18_092, bare: 18_093 };

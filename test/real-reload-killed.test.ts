@@ -1,8 +1,9 @@
 /** A reload whose master is killed in the middle of it, wherever that is. */
 import assert from 'node:assert/strict';
 import { test } from 'uvu';
+import { load } from './support/load.ts';
 import { freePort, type RealTree, withTree } from './support/real.ts';
-import { library, load, spec } from './support/reloading.ts';
+import { library, spec } from './support/reloading.ts';
 
 const pidOf = async (tree: RealTree, path: string) => (await tree.child(path)).pid;
 const bodyAt = (port: number) => fetch(`http://127.0.0.1:${port}/`).then((response) => response.text());
@@ -16,7 +17,7 @@ test('a master that is killed after any line that a reload has written: finished
 			const run = tree.launch(['run', 'tree.ts'], { env: { CHOIR_TEST_DIE_AFTER: String(line) } });
 			await tree.running();
 			const cache = await pidOf(tree, 'cache');
-			const stop = load(port);
+			const { stop } = load(port, { perSecond: 500 });
 			tree.write('web.ts', library('v2'));
 			tree.write('tree.ts', spec(port, "command('new', { run: ['sleep', '1000'] }),"));
 			const { code } = await tree.cli('reload', '--wait');

@@ -33,6 +33,8 @@ export interface ChildStatus {
 	lastExit?: { reason: string; code: number | null; signal: string | null; at?: unknown; maxRssBytes?: number | null } | null;
 	memoryBytes?: number | null;
 	cpuPercent?: number | null;
+	/** Of its output: what rotation has dropped so far. */
+	droppedOutputBytes?: number;
 	accept?: 'shared' | 'slots' | null;
 	/** Spares of its group of instances; null: it is to have none. */
 	standby?: { wanted: number; loaded: number } | null;

@@ -19,6 +19,8 @@ export interface Run {
 	stop: StopSpec;
 	/** `spare`: it is loaded ahead of need, and is nobody yet. `activated`: it was one, and its process goes on as this child. */
 	standby?: 'spare' | 'activated';
+	/** It is ready and accepts nothing until it is admitted: a failure of its costs no request. */
+	waits?: boolean;
 }
 
 /** A process that an earlier master started, with what that one knew of it. */
@@ -47,6 +49,8 @@ export interface Host {
 	askToDrain(run: Run): void;
 	terminate(run: Run): void;
 	kill(run: Run): void;
+	/** It waits no more. */
+	admit?(run: Run): void;
 	/** Its machine has another state, as XState names it. */
 	changed?(run: Run, state: string): void;
 	forget(run: Run): void;

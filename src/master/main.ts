@@ -169,7 +169,8 @@ function startWhenLoaded(): void {
 		news('warn', 'log.unrotated', `the output of ${childPath} cannot be rotated while it runs (${why}); it is when it starts again`, {
 			path: childPath,
 		});
-	host = new ProcessHost({
+	const moduleOf = (of: number, module: string) => versions.moduleOf(of, module);
+	const processes = new ProcessHost({
 		dir,
 		base: path.dirname(specFile),
 		link,
@@ -178,9 +179,11 @@ function startWhenLoaded(): void {
 		tell,
 		now: () => clock.now(),
 		newToken: () => nanoid(),
+		moduleOf,
 		unrotated,
 	});
-	const threads = new ThreadHost({ dir, base: path.dirname(specFile), tell, now: () => clock.now(), unrotated });
+	host = processes;
+	const threads = new ThreadHost({ dir, base: path.dirname(specFile), tell, now: () => clock.now(), moduleOf, unrotated });
 	const say = ({ level, event, message, path: childPath, detail }: TreeNews) => news(level, event, message, { path: childPath, ...detail });
 	const running = new Tree({
 		spec,
@@ -188,7 +191,7 @@ function startWhenLoaded(): void {
 		chance: Math.random,
 		newId: () => nanoid(),
 		host: new Hosts({
-			process: host,
+			process: processes,
 			thread: threads,
 			actor: new ActorHost({ tell, now: () => clock.now(), news: say }),
 		}),
@@ -221,6 +224,7 @@ function startWhenLoaded(): void {
 	const status = new StatusReader(() => clock.now(), {
 		says: (workerId) => workers.statusText(workerId) ?? threads.statusText(workerId),
 		threadUsage: (workerId) => threads.usage(workerId),
+		droppedBytes: (childPath) => Math.max(processes.droppedBytes(childPath), threads.droppedBytes(childPath)),
 		slotsAt: (address) => slotsAt(known.slots, address),
 	});
 	door = new Door({

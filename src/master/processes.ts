@@ -28,6 +28,8 @@ export interface ProcessHostOptions {
 	tell: Tell;
 	now: () => number;
 	newToken: () => string;
+	/** The bundle that a generation runs of a module, where it is kept; without it the module is bundled as it is now. */
+	moduleOf?: (generation: number, module: string) => string | null;
 	/** Said once per file: its output can only be rotated when its child starts again. */
 	unrotated: (path: string, why: string) => void;
 }
@@ -134,8 +136,12 @@ export class ProcessHost implements Host {
 			peakRssBytes: null,
 		};
 		this.#held.set(run.workerId, held);
-		if (token !== null) this.#options.workers.expect(run.workerId, token, readinessOf(run));
-		// The earlier master may have ended before it said so; what is no spare any more does not care.
+		if (token !== null) {
+			this.#options.workers.expect(run.workerId, token, readinessOf(run));
+			// It may have waited for the word that its master died over.
+			this.#options.workers.accept(run.workerId);
+		}
+		// So may a spare; what is none any more does not care.
 		if (spec?.kind === 'node' && spec.standby > 0 && run.standby === undefined) this.#assign(run, spec);
 		// This master has taken note of it now.
 		if (ended !== null) return this.#options.link.send({ do: 'heard', workerId: run.workerId });
@@ -220,8 +226,19 @@ export class ProcessHost implements Host {
 		this.#signal(run, 'SIGKILL');
 	}
 
+	admit(run: Run): void {
+		run.waits = false;
+		this.#options.workers.accept(run.workerId);
+		this.#slots.changed(run, 'running.healthy');
+	}
+
+	/** What rotation has dropped of the output of a child. */
+	droppedBytes(childPath: string): number {
+		return this.#upkeep.dropped(childPath);
+	}
+
 	changed(run: Run, state: string): void {
-		this.#slots.changed(run, state);
+		if (run.waits !== true) this.#slots.changed(run, state);
 	}
 
 	forget(run: Run): void {
@@ -270,6 +287,7 @@ export class ProcessHost implements Host {
 			own.CHOIR_READY = spec.ready.kind === 'signal' ? 'signal' : '';
 			own.CHOIR_DRAIN_MS = String(spec.stop.drainMs);
 			own.CHOIR_LISTEN = JSON.stringify(listen);
+			if (run.waits === true) own.CHOIR_ACCEPT = 'later';
 			if (isSpare) own.CHOIR_STANDBY = '1';
 			own.CHOIR_SPARES = JSON.stringify(sparesIn(spares, FIRST_SOCKET + listen.length));
 		}
@@ -283,7 +301,7 @@ export class ProcessHost implements Host {
 			const { CHOIR_TOKEN: _token, LISTEN_FDS: _sockets, LISTEN_FDNAMES: _names, ...lookers } = env;
 			around.env = lookers;
 		}
-		const { file, args } = spec.kind === 'node' ? await this.#nodeCommand(spec) : commandOf(spec.run, listen.length > 0);
+		const { file, args } = spec.kind === 'node' ? await this.#nodeCommand(spec, run.generation) : commandOf(spec.run, listen.length > 0);
 		workers.expect(run.workerId, token, readinessOf(run));
 		// Another one of this path may be writing: a reload starts the new beside the old.
 		const isAlone = [...this.#held.values()].every((other) => other === held || other.run.path !== run.path);
@@ -305,12 +323,13 @@ export class ProcessHost implements Host {
 		};
 	}
 
-	async #nodeCommand({ module, args, execArgv }: NodeSpec): Promise<{ file: string; args: string[] }> {
+	async #nodeCommand({ module, args, execArgv }: NodeSpec, generation: number): Promise<{ file: string; args: string[] }> {
 		const source = path.resolve(this.#options.base, module);
 		const options = [...execArgv, '--import', preload];
 		if (!needsBundle(source)) return { file: process.execPath, args: [...options, source, ...args] };
-		const built = await bundle(source, { cacheDir: path.join(path.dirname(this.#options.dir), '.cache') });
-		return { file: process.execPath, args: [...options, '--enable-source-maps', built.file, ...args] };
+		const kept = this.#options.moduleOf?.(generation, module) ?? null;
+		const file = kept ?? (await bundle(source, { cacheDir: path.join(path.dirname(this.#options.dir), '.cache') })).file;
+		return { file: process.execPath, args: [...options, '--enable-source-maps', file, ...args] };
 	}
 
 	async #untilPrinted(held: Held, pattern: RegExp): Promise<boolean> {

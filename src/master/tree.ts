@@ -328,6 +328,7 @@ export class Tree {
 				runOf: (machine) => this.#runs.get(machine),
 				newId: this.#options.newId,
 				start: (run, readyTimeoutMs) => this.#startWorker(run, null, readyTimeoutMs),
+				admit: (run) => this.#options.host.admit?.(run),
 				give: (path, incarnation) => {
 					const [above, id] = splitPath(path);
 					this.#given.set(path, incarnation);

@@ -12,6 +12,8 @@ interface Expected {
 	ready: Readiness;
 	/** What it is to become, until it is ready as that. */
 	assignment: Assignment | null;
+	/** It was told to accept, in case it waits for that. */
+	accepts: boolean;
 	/** The slots that it covers; null: none has been said. */
 	cover: readonly number[] | null;
 }
@@ -43,7 +45,7 @@ export class Workers {
 
 	/** A worker that is about to be spawned, and the word by which it will be known. */
 	expect(workerId: string, token: string, ready: Readiness): void {
-		this.#expected.set(workerId, { token, connection: null, maxRssBytes: null, ready, assignment: null, cover: null });
+		this.#expected.set(workerId, { token, connection: null, maxRssBytes: null, ready, assignment: null, accepts: false, cover: null });
 	}
 
 	/** A spare is to go to work; it is told as often as it takes. */
@@ -75,6 +77,14 @@ export class Workers {
 		const connection = this.#expected.get(workerId)?.connection ?? null;
 		connection?.send({ do: 'drain' });
 		return connection !== null;
+	}
+
+	/** From now on its connections are its own: nobody waits for it any more. */
+	accept(workerId: string): void {
+		const expected = this.#expected.get(workerId);
+		if (expected === undefined) return;
+		expected.accepts = true;
+		expected.connection?.send({ do: 'accept' });
 	}
 
 	/** The slots of siblings that it is to accept on from now on. */
@@ -123,6 +133,7 @@ export class Workers {
 		expected.connection = connection;
 		connection.context.set('workerId', worker);
 		if (expected.assignment !== null) connection.send({ do: 'activate', ...expected.assignment });
+		if (expected.accepts) connection.send({ do: 'accept' });
 		if (expected.cover !== null) connection.send({ do: 'cover', slots: expected.cover });
 		connection.onClose(() => {
 			if (expected.connection === connection) expected.connection = null;

@@ -26,7 +26,8 @@ export function patchListen(state: WorkerState): void {
 			state.standby.hold(state, this, () => listen.apply(this, argumentsFor(held, args)));
 			return this;
 		}
-		return listen.apply(this, held !== null && byFd === undefined ? argumentsFor(held, args) : args);
+		const begin = () => listen.apply(this, held !== null && byFd === undefined ? argumentsFor(held, args) : args);
+		return held === null || state.gate === null ? begin() : state.gate.listen(this, held.fd, begin);
 	} as typeof net.Server.prototype.listen;
 	if (state.cover === null && state.standby === null) return;
 	const { close } = net.Server.prototype;

@@ -7,6 +7,7 @@ import { armSignals } from './armed.ts';
 import { Channel, type Word } from './channel.ts';
 import { Cover, type Spare } from './cover.ts';
 import { drain, isDraining } from './drain.ts';
+import { Gate } from './gate.ts';
 import { patchListen } from './listen.ts';
 import { type Assignment, Standby } from './standby.ts';
 import { type Listening, shareState, type WorkerState, workerState } from './state.ts';
@@ -38,15 +39,18 @@ function join(workerId: string, token: string): void {
 		CHOIR_READY = '',
 		CHOIR_LISTEN = '[]',
 		CHOIR_SPARES = '[]',
+		CHOIR_ACCEPT = '',
 		CHOIR_DRAIN_MS = '',
 	} = process.env;
 	const spares = JSON.parse(CHOIR_SPARES) as Spare[];
 	const standby = process.env.CHOIR_STANDBY === undefined ? null : new Standby(spares);
+	const gate = CHOIR_ACCEPT === 'later' ? new Gate() : null;
 	const state: WorkerState = {
 		path: CHOIR_PATH,
 		workerId,
 		listen: JSON.parse(CHOIR_LISTEN) as Listening[],
 		cover: standby === null && spares.length > 0 ? new Cover(spares) : null,
+		gate,
 		standby,
 		channel: null,
 		readyBySignal: CHOIR_READY === 'signal',
@@ -66,6 +70,7 @@ function join(workerId: string, token: string): void {
 		heartbeatMs: Number(CHOIR_HEARTBEAT_MS),
 		hear: (word) => {
 			if (word.do === 'drain') void drain({ told: false });
+			else if (word.do === 'accept') gate?.open();
 			else if (word.do === 'cover' && Array.isArray(word.slots)) state.cover?.want(word.slots);
 			else if (word.do === 'activate') state.standby?.activate(state, word as Word & Assignment);
 		},

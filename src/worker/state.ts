@@ -1,6 +1,7 @@
 /** What the preload (in a thread: its first module) and the library `choir/worker` share. One object a process or thread, whichever of them is loaded first or twice. */
 import type { Channel } from './channel.ts';
 import type { Cover } from './cover.ts';
+import type { Gate } from './gate.ts';
 import type { Standby } from './standby.ts';
 
 export interface Listening {
@@ -17,6 +18,8 @@ export interface WorkerState {
 	listen: Listening[];
 	/** null: there are no slots. */
 	cover: Cover | null;
+	/** Whether connections to the held sockets are accepted yet; null: always. */
+	gate: Gate | null;
 	/** null: it is a child. */
 	standby: Standby | null;
 	channel: Pick<Channel, 'say' | 'sayPeak'> | null;
