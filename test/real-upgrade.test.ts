@@ -116,13 +116,7 @@ test('a successor that fails, at whatever step, is taken back: nothing has happe
 		const before = await tree.status();
 		const pids = await pidsOf(tree);
 		await underLoad(port, async () => {
-			const upgrade = (main: string) =>
-				request(
-					socketPath(tree.dir, 'angel.sock'),
-					'upgrade',
-					{ main: path.join(tree.folder, main), execPath: process.execPath },
-					{ timeoutMs: 0 },
-				);
+			const upgrade = (main: string) => upgradeTo(tree, main);
 			assert.deepEqual(await upgrade('throws.mjs'), { ok: false, lines: ['the new angel ended before the tree ran under it'] });
 			assert.deepEqual(await upgrade('waits.mjs'), { ok: false, lines: ['the new angel was not ready within 5000 ms'] });
 			const same = await tree.status();

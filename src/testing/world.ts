@@ -9,6 +9,7 @@ import { SimulatedClock } from '../kernel/clock.ts';
 import type { Step } from '../kernel/kernel.ts';
 import type { Leftover, Run } from '../master/host.ts';
 import { isRollout, type Reloaded, type SavedGeneration, type Versions } from '../master/reloads.ts';
+import { isPool, isSparePath } from '../master/standbys.ts';
 import {
 	type MemberDeclaration,
 	type Outcome,
@@ -112,7 +113,7 @@ export class World {
 			asked: (run, what) => {
 				const { path, incarnation } = run;
 				if (!this.#known.has(path)) this.#known.set(path, null);
-				if (what === 'launch') {
+				if (what === 'launch' || what === 'activate') {
 					this.#incarnations.set(path, incarnation);
 					this.#runs.set(run.workerId, run);
 				}
@@ -473,7 +474,7 @@ export class World {
 	#hear(news: TreeNews): void {
 		this.#observer.news?.(news);
 		// The states say that.
-		if (news.event === 'child.suspect' || news.event === 'child.stuck') return;
+		if (news.event === 'child.suspect' || news.event === 'child.stuck' || news.event === 'standby.activated') return;
 		this.#record('news', news.path, 0, news.message);
 	}
 
@@ -481,13 +482,15 @@ export class World {
 		this.#steps += 1;
 		this.#observer.step?.(step);
 		const { id, from, to } = step;
-		if (from === to || isRollout(id)) return;
+		if (from === to || isRollout(id) || isPool(id)) return;
 		if (id.startsWith('worker:')) {
 			const what = workerStates[to];
 			if (what === undefined) return;
 			const hash = id.lastIndexOf('#');
 			const exit = what === 'dead' ? (this.#tree.kernel.context(id) as WorkerContext | undefined)?.exit : undefined;
-			this.#record('state', id.slice('worker:'.length, hash), Number(id.slice(hash + 1)), what, exit?.reason ?? null);
+			const path = id.slice('worker:'.length, hash);
+			const said = what === 'running' && isSparePath(path) ? 'loaded' : what;
+			this.#record('state', path, Number(id.slice(hash + 1)), said, exit?.reason ?? null);
 		} else {
 			const what = to.split('.')[0] as string;
 			const path = id.slice('master:'.length);
