@@ -12,6 +12,8 @@ interface Expected {
 	ready: Readiness;
 	/** What it is to become, until it is ready as that. */
 	assignment: Assignment | null;
+	/** Whether it has the token; null: there is none, or nothing has been said. */
+	turn: boolean | null;
 	/** It was told to accept, in case it waits for that. */
 	accepts: boolean;
 	/** The slots that it covers; null: none has been said. */
@@ -30,13 +32,15 @@ export interface Assignment {
 }
 
 /** Words that workers say, as opposed to requests of users. */
-const words = new Set(['hello', 'beat', 'ready', 'drain.acknowledged', 'status', 'rss', 'signal.ignored']);
+const words = new Set(['hello', 'beat', 'ready', 'drain.acknowledged', 'status', 'rss', 'token.taken', 'signal.ignored']);
 
 export class Workers {
 	readonly #tell: (workerId: string, fact: WorkerEvent) => void;
 	readonly #note: (workerId: string, text: string) => void;
 	readonly #expected = new Map<string, Expected>();
 	readonly #statuses = new Map<string, string>();
+	/** Told of a worker that has taken the token. */
+	taken: (workerId: string) => void = () => {};
 
 	constructor(tell: (workerId: string, fact: WorkerEvent) => void, note: (workerId: string, text: string) => void) {
 		this.#tell = tell;
@@ -45,7 +49,16 @@ export class Workers {
 
 	/** A worker that is about to be spawned, and the word by which it will be known. */
 	expect(workerId: string, token: string, ready: Readiness): void {
-		this.#expected.set(workerId, { token, connection: null, maxRssBytes: null, ready, assignment: null, accepts: false, cover: null });
+		this.#expected.set(workerId, {
+			token,
+			connection: null,
+			maxRssBytes: null,
+			ready,
+			assignment: null,
+			turn: null,
+			accepts: false,
+			cover: null,
+		});
 	}
 
 	/** A spare is to go to work; it is told as often as it takes. */
@@ -87,6 +100,14 @@ export class Workers {
 		expected.connection?.send({ do: 'accept' });
 	}
 
+	/** Whether it is its turn to accept. It is said again however often: what it says to that counts. */
+	token(workerId: string, has: boolean): void {
+		const expected = this.#expected.get(workerId);
+		if (expected === undefined) return;
+		expected.turn = has;
+		expected.connection?.send({ do: 'token', has });
+	}
+
 	/** The slots of siblings that it is to accept on from now on. */
 	cover(workerId: string, slots: readonly number[]): void {
 		const expected = this.#expected.get(workerId);
@@ -121,6 +142,8 @@ export class Workers {
 			case 'rss':
 				if (typeof request.maxRssBytes === 'number') expected.maxRssBytes = Math.max(expected.maxRssBytes ?? 0, request.maxRssBytes);
 				return;
+			case 'token.taken':
+				return this.taken(workerId);
 			case 'signal.ignored':
 				return this.#note(workerId, `${String(request.signal).slice(0, 20)} means nothing to a worker and is ignored`);
 		}
@@ -133,6 +156,7 @@ export class Workers {
 		expected.connection = connection;
 		connection.context.set('workerId', worker);
 		if (expected.assignment !== null) connection.send({ do: 'activate', ...expected.assignment });
+		if (expected.turn !== null) connection.send({ do: 'token', has: expected.turn });
 		if (expected.accepts) connection.send({ do: 'accept' });
 		if (expected.cover !== null) connection.send({ do: 'cover', slots: expected.cover });
 		connection.onClose(() => {

@@ -60,6 +60,7 @@ async function join(task: ThreadTask): Promise<void> {
 		workerId,
 		listen: [],
 		cover: null,
+		turns: null,
 		standby: null,
 		gate: null,
 		channel: { say, sayPeak: () => {} },
