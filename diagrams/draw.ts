@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { agendaMachine } from '../machines/agenda.ts';
 import { angelMachine } from '../machines/angel.ts';
 import { dynamicMachine } from '../machines/dynamic.ts';
 import { masterMachine } from '../machines/master.ts';
@@ -12,7 +13,7 @@ import { chartSvg } from '../src/diagram/chart-svg.ts';
 import { configOf } from '../src/diagram/machines.ts';
 import { mermaidOf } from '../src/diagram/mermaid.ts';
 
-export const machines = [workerMachine, masterMachine, dynamicMachine, angelMachine, rolloutMachine] as const;
+export const machines = [workerMachine, masterMachine, dynamicMachine, angelMachine, agendaMachine, rolloutMachine] as const;
 
 /** Name of a file in this folder → what it holds. */
 export async function drawings(): Promise<Map<string, string>> {

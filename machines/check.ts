@@ -72,6 +72,7 @@ class Checker {
 			stopTimeout: this.#duration('positive'),
 			master: this.#object(master),
 			view: this.#view,
+			operations: this.#object({ waiting: this.#integer(1, 10_000), kept: this.#integer(1, 10_000) }),
 			...this.#supervision(''),
 		})(value, id);
 		this.#needs(value, id, ['id', 'children']);

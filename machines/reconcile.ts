@@ -10,6 +10,8 @@ import type { ChildSpec, RestartRule, StopMode } from './spec.ts';
 
 /** What a supervisor has in mind, beside its children. Times: monotonic ms since boot. */
 export interface SavedSupervisor {
+	/** Of the supervisor itself: what it had in mind may be of an earlier life. */
+	incarnation: number;
 	log: number[];
 	operations: Operation[];
 	nextOperation: number;
@@ -57,13 +59,13 @@ export interface Resumed {
 
 /**
  * What is to be done about a child. `adopt`: it lives, or has just died: then that is told. `lose`: it is gone, and nobody
- * saw how. `launch`: its start was decided and never asked for. `supervise`: a supervisor within this one goes on.
+ * saw how. `launch`: its start was decided and never asked for. `supervise`: a supervisor within this one goes on; `drain`: with a stop.
  */
 export type Fate<F extends Found = Found> = { id: string; incarnation: number } & (
 	| { do: 'adopt'; found: F; ready: boolean; drain: StopMode | null }
 	| { do: 'lose'; ready: boolean; asked: boolean }
 	| { do: 'launch' }
-	| { do: 'supervise' }
+	| { do: 'supervise'; drain: StopMode | null }
 );
 
 export interface Reconciled<F extends Found> {
@@ -76,23 +78,30 @@ type Declared = Pick<ChildSpec, 'id' | 'kind'> & { restart: RestartRule };
 /** `declared`: in start order, with those that came by request at the end. What is found and not adopted is to be stopped. `now`: monotonic ms. */
 export function reconcile<F extends Found>(declared: readonly Declared[], left: Left<F>, now: number): Reconciled<F> {
 	const saved = left.supervisor;
-	const operations = (saved?.operations ?? []).map((operation): Operation => ({ ...operation, request: null }));
+	// One who is declared no more is nobody's: what a reload has removed is stopped as a stray.
+	const known = new Set(declared.map(({ id }) => id).filter((id) => !isDeleted(left.children.get(id))));
+	const operations = (saved?.operations ?? []).flatMap((operation) => among(operation, known) ?? []);
 	const children: Array<[string, Child]> = [];
 	const fates: Array<Fate<F>> = [];
+	/** How a child was asked to go, which may not have reached it. */
+	const modeOf = ({ id, phase }: Child): StopMode | null => {
+		if (phase !== 'draining') return null;
+		return operations.find((operation) => operation.phase === 'stopping' && operation.scope.includes(id))?.mode ?? 'drain';
+	};
 	/** What is down, and should not be. */
 	const down: string[] = [];
 	for (const { id, kind, restart: rule } of declared) {
-		const known = left.children.get(id);
+		const was = left.children.get(id);
 		const found = left.found.get(id);
-		if (known !== undefined && 'deleted' in known) continue;
-		const child: Child = known === undefined ? { ...unborn, id, rule } : { ...known, id, rule, log: restartLog(known.log) };
+		if (was !== undefined && 'deleted' in was) continue;
+		const child: Child = was === undefined ? { ...unborn, id, rule } : { ...was, id, rule, log: restartLog(was.log) };
 		const { incarnation } = child;
 		const isUp = child.phase !== 'down';
 		const ready = child.readyAt !== null;
 		if (kind === 'supervisor' || kind === 'dynamic') {
 			// Nothing is known: it is there, and finds out who lives.
-			const begun: Child = saved === null && known === undefined ? { ...child, phase: 'starting', incarnation: incarnation + 1 } : child;
-			if (begun.phase !== 'down') fates.push({ id, incarnation: begun.incarnation, do: 'supervise' });
+			const begun: Child = saved === null && was === undefined ? { ...child, phase: 'starting', incarnation: incarnation + 1 } : child;
+			if (begun.phase !== 'down') fates.push({ id, incarnation: begun.incarnation, do: 'supervise', drain: modeOf(child) });
 			children.push([id, begun]);
 		} else if (kind === 'actor' || kind === 'thread') {
 			// It went with the master: that counts for nothing.
@@ -103,12 +112,8 @@ export function reconcile<F extends Found>(declared: readonly Declared[], left: 
 			children.push([id, { ...child, phase: 'starting', incarnation: found.incarnation, standing: null, readyAt: null }]);
 			fates.push({ id, incarnation: found.incarnation, do: 'adopt', found, ready: false, drain: null });
 		} else if (isUp && found?.incarnation === incarnation) {
-			const drain =
-				child.phase === 'draining'
-					? (operations.find(({ scope, phase }) => phase === 'stopping' && scope.includes(id))?.mode ?? 'drain')
-					: null;
 			children.push([id, child]);
-			fates.push({ id, incarnation, do: 'adopt', found, ready, drain });
+			fates.push({ id, incarnation, do: 'adopt', found, ready, drain: modeOf(child) });
 		} else {
 			children.push([id, child]);
 			if (isUp)
@@ -149,6 +154,17 @@ export function reconcile<F extends Found>(declared: readonly Declared[], left: 
 		},
 		fates,
 	};
+}
+
+const isDeleted = (saved: SavedChild | undefined) => saved !== undefined && 'deleted' in saved;
+
+/** An operation without those of its range that are gone; null: none is left. Nobody waits for its answer any more. */
+function among(operation: Operation, known: ReadonlySet<string>): Operation | null {
+	const scope = operation.scope.filter((id) => known.has(id));
+	if (scope.length === 0 && operation.scope.length > 0) return null;
+	const kept = (count: number) => operation.scope.slice(0, count).filter((id) => known.has(id)).length;
+	const { left, tried, settled } = operation;
+	return { ...operation, scope, left: kept(left), tried: kept(tried), settled: kept(settled), request: null };
 }
 
 /** What is to be kept of a child. */

@@ -11,6 +11,7 @@ import {
 	type PlannedChange,
 	type Version,
 } from '../../machines/changes.ts';
+import { declaredCount, hasInstances, wordOf } from '../../machines/desired.ts';
 import type { MasterContext } from '../../machines/master.ts';
 import { type Child, describe, type Replacement, unborn } from '../../machines/operations.ts';
 import type { SavedChild } from '../../machines/reconcile.ts';
@@ -115,6 +116,7 @@ export interface Ground {
 	restart(path: string, done: (failure: string | null) => void): void;
 	add(spec: ChildSpec, done: (failure: string | null) => void): void;
 	remove(path: string, done: () => void): void;
+	isPaused(spec: ChildSpec): boolean;
 	takeOver(spec: TreeSpec, children: readonly ChildSpec[], incarnations: ReadonlyMap<string, number>): void;
 	news(level: TreeNews['level'], path: string, event: string, message: string, detail?: Record<string, unknown>): void;
 	/** A reload has ended. Answers whether another may begin. */
@@ -166,6 +168,11 @@ export class Reloads {
 
 	get generation(): number {
 		return this.#generation;
+	}
+
+	/** The last version that was tried. */
+	get tried(): number {
+		return this.#tried;
 	}
 
 	/** Null: none goes on, and the last one did not fail. */
@@ -368,7 +375,7 @@ export class Reloads {
 			const spec = this.#nextSpecOf(path) as ChildSpec;
 			const { standing = null } = this.#childAt(path) ?? {};
 			// What is at rest stays so; what was given up may be what the new version is for.
-			if (standing === 'stopped' || standing === 'finished' || standing === 'ignored') continue;
+			if (standing === 'stopped' || standing === 'finished' || standing === 'ignored' || this.#ground.isPaused(spec)) continue;
 			if (mode !== 'surge' || !('reload' in spec)) {
 				exchanges.push({ path, what: change === 'added' ? 'add' : 'replace', phase: 'waiting' });
 				proofMs = Math.max(proofMs, 'reload' in spec ? spec.reload.soakMs : defaults.reload.soakMs);
@@ -444,8 +451,11 @@ export class Reloads {
 			const here = present.get(path);
 			if (here === undefined) continue;
 			const replacements = children
-				.filter((child) => here.has(child.id) || taken.has(child.path))
-				.map((child): Replacement => ({ id: child.id, rule: child.restart, taken: taken.get(child.path) ?? null }));
+				.filter((child) => here.has(child.id) || taken.has(child.path) || this.#ground.isPaused(child))
+				.map((child): Replacement => {
+					const { id, path: of, restart: rule } = child;
+					return { id, rule, taken: taken.get(of) ?? null, paused: this.#ground.isPaused(child) };
+				});
 			kernel.send(supervisorId(path), {
 				type: 'children.replaced',
 				spec: { start, intensity, autoShutdown, shutdownMs },
@@ -573,9 +583,14 @@ export class Reloads {
 	/** The new version, without what was deleted by request, and with what came by request. */
 	#asItWillBe(next: SupervisorSpec, declared: SupervisorSpec, old: SupervisorSpec): SupervisorSpec {
 		const has = (spec: SupervisorSpec, id: string) => spec.children.some((child) => child.id === id);
-		const kept = next.children.filter(({ id }) => !has(declared, id) || has(old, id));
+		// Another declared number of instances counts more than the one that was asked for before.
+		const isCounted = (child: ChildSpec) => {
+			const count = declaredCount(next, wordOf(child));
+			return hasInstances(child) && count > 0 && count !== declaredCount(declared, wordOf(child));
+		};
+		const kept = next.children.filter((child) => !has(declared, child.id) || has(old, child.id) || isCounted(child));
 		const added = old.children
-			.filter(({ id }) => !has(declared, id) && !has(next, id))
+			.filter((child) => !has(declared, child.id) && !has(next, child.id) && !isCounted(child))
 			.flatMap((child) => {
 				if (child.id === child.declaredId || !declared.children.some(({ declaredId }) => declaredId === child.declaredId)) return [child];
 				return this.#sibling({ ...next, path: '' }, splitPath(child.path)[1]) === undefined

@@ -175,6 +175,7 @@ export class OtpDriver implements Host {
 			stopTimeoutMs: 60_000,
 			master: defaults.master,
 			view: defaults.view,
+			operations: defaults.operations,
 		};
 		let ids = 0;
 		return new Tree({

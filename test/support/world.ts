@@ -59,7 +59,7 @@ export function supervisor(path: string, children: ChildSpec[], more: Partial<Su
 }
 
 export function treeOf(root: SupervisorSpec): TreeSpec {
-	return { id: 'test', root, stopTimeoutMs: 60_000, master: defaults.master, view: defaults.view };
+	return { id: 'test', root, stopTimeoutMs: 60_000, master: defaults.master, view: defaults.view, operations: defaults.operations };
 }
 
 export function worldOf(root: SupervisorSpec, options: WorldOptions = {}): World {
