@@ -70,6 +70,8 @@ class Checker {
 			kind: pass,
 			id: this.#id,
 			stopTimeout: this.#duration('positive'),
+			onAngelLoss: oneOf(this, ['keep', 'stop']),
+			upgradeTimeout: this.#duration('positive'),
 			master: this.#object(master),
 			view: this.#view,
 			operations: this.#object({ waiting: this.#integer(1, 10_000), kept: this.#integer(1, 10_000) }),

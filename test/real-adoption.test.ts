@@ -1,9 +1,9 @@
 /** A master that is killed: its workers go on serving, and the next one has them all. */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
-import http from 'node:http';
 import { test } from 'uvu';
 import { journalFile } from '../src/journal/journal.ts';
+import { load } from './support/load.ts';
 import { freePort, type RealTree, signal, withTree } from './support/real.ts';
 
 const server = `
@@ -38,52 +38,22 @@ async function killMaster(tree: RealTree): Promise<void> {
 	});
 }
 
-/** Asks without end, on new connections and on kept ones. */
-function load(port: number) {
-	const agents = [new http.Agent({ keepAlive: true, maxSockets: 2 }), new http.Agent({ keepAlive: false })];
-	const seen = { answered: 0, failed: [] as string[] };
-	let over = false;
-	const ask = (agent: http.Agent) =>
-		new Promise<void>((resolve) => {
-			http
-				.get({ port, host: '127.0.0.1', agent }, (response) => {
-					response.resume().once('end', () => {
-						seen.answered += 1;
-						resolve();
-					});
-				})
-				.once('error', (error) => {
-					seen.failed.push(error.message);
-					resolve();
-				});
-		});
-	const askers = [...agents, ...agents].map(async (agent) => {
-		while (!over) await ask(agent);
-	});
-	return async () => {
-		over = true;
-		await Promise.all(askers);
-		for (const agent of agents) agent.destroy();
-		return seen;
-	};
-}
-
-test('ten masters killed under load: no request fails, every pid stays, no line of output is lost or torn', async () => {
+test('twenty masters killed under constant load: no request fails, every pid stays, no line of output is lost or torn', async () => {
 	const port = await freePort();
 	await withTree({ 'tree.ts': spec(port), 'web.ts': server }, async (tree) => {
 		await tree.up();
 		signal((await tree.child('jobs/sleeper')).pid, 'SIGKILL');
 		await tree.incarnation('jobs/sleeper', 2);
 		const pids = await pidsOf(tree);
-		const stop = load(port);
-		for (let n = 0; n < 10; n++) await killMaster(tree);
+		const { stop } = load(port, { perSecond: 500 });
+		for (let n = 0; n < 20; n++) await killMaster(tree);
 		const { answered, failed } = await stop();
 		assert.deepEqual(failed, []);
-		assert.ok(answered > 100, `only ${answered} requests`);
+		assert.ok(answered > 1_000, `only ${answered} requests`);
 		assert.deepEqual(await pidsOf(tree), pids);
 		const { incarnation, restarts, lastExit } = await tree.child('jobs/sleeper');
 		assert.deepEqual({ incarnation, restarts, reason: lastExit?.reason }, { incarnation: 2, restarts: 1, reason: 'killed' });
-		assert.equal((await tree.status()).master.incarnation, 11);
+		assert.equal((await tree.status()).master.incarnation, 21);
 		const lines = tree.output('lines').split('\n').slice(0, -1);
 		assert.deepEqual(
 			lines,

@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'uvu';
 import { assertNothingElse, atEachLine, dying } from './support/killing.ts';
+import { load } from './support/load.ts';
 import { freePort, withTree } from './support/real.ts';
-import { library, load, spec } from './support/reloading.ts';
+import { library, spec } from './support/reloading.ts';
 
 const bodyAt = (port: number) => fetch(`http://127.0.0.1:${port}/`).then((response) => response.text());
 
@@ -13,7 +14,7 @@ test('a master that is killed after any line that a reload has written: finished
 		const run = tree.launch(['run', 'tree.ts'], dying(tree));
 		await tree.running();
 		const { pid: cache } = await tree.child('cache');
-		const stop = load(port);
+		const { stop } = load(port, { perSecond: 500 });
 		const ends = { finished: 0, undone: 0 };
 		let expected = 'v0';
 		const lines = await atEachLine(tree, async (line) => {

@@ -1,43 +1,47 @@
 /** Reloads of real trees under load: no request fails, whether the new version works or not. */
 import assert from 'node:assert/strict';
 import { test } from 'uvu';
+import { load } from './support/load.ts';
 import { freePort, type RealTree, signal, withTree } from './support/real.ts';
-import { library, load, soak, spec, unmodified } from './support/reloading.ts';
+import { library, soak, spec, unmodified } from './support/reloading.ts';
 
 const pidOf = async (tree: RealTree, path: string) => (await tree.child(path)).pid;
 const webPids = async (tree: RealTree) => [await pidOf(tree, 'web.1'), await pidOf(tree, 'web.2')];
 const bodyAt = (port: number) => fetch(`http://127.0.0.1:${port}/`).then((response) => response.text());
 
-const servers: Array<[what: string, module: (version: string, port: number) => string]> = [
-	['a worker that knows choir', library],
-	['an unmodified server', unmodified],
-];
-for (const [what, module] of servers)
-	test(`six reloads of ${what} under load: no request fails, and each version answers`, async () => {
-		const port = await freePort();
-		await withTree({ 'tree.ts': spec(port), 'web.ts': module('v0', port) }, async (tree) => {
-			await tree.up();
-			const cache = await pidOf(tree, 'cache');
-			const stop = load(port);
-			for (let n = 1; n <= 6; n++) {
-				const before = await webPids(tree);
-				tree.write('web.ts', module(`v${n}`, port));
-				const { code, stdout, stderr } = await tree.cli('reload', '--wait');
-				assert.equal(code, 0, stderr);
-				assert.match(stdout, /web\.1 +replaced, beside the old one \(code\)[\s\S]*t reloaded: generation/);
-				const after = await webPids(tree);
-				assert.ok(after.every((pid) => !before.includes(pid)));
-				assert.equal(await bodyAt(port), `v${n}`);
-			}
-			const { answered, failed, bodies } = await stop();
+test('twenty reloads under constant load, of a worker that knows choir and of an unmodified server: no request fails, and each version answers', async () => {
+	const [port, other] = [await freePort(), await freePort()];
+	const brief = ", reload: { soak: '50ms' }, stop: { drain: '2s' }";
+	const plain = `node('plain', { module: './plain.ts', instances: 2, listen: { http: '127.0.0.1:${other}' } ${brief} }),`;
+	const tree_ts = spec(port, plain, brief).replace(`, ${soak}`, '');
+	const versions = ['v0'];
+	await withTree({ 'tree.ts': tree_ts, 'web.ts': library('v0'), 'plain.ts': unmodified('v0', other) }, async (tree) => {
+		await tree.up();
+		const cache = await pidOf(tree, 'cache');
+		const loads = [load(port, { perSecond: 500 }), load(other, { perSecond: 500 })];
+		for (let n = 1; n <= 20; n++) {
+			const before = await webPids(tree);
+			versions.push(`v${n}`);
+			tree.write('web.ts', library(`v${n}`));
+			tree.write('plain.ts', unmodified(`v${n}`, other));
+			const { code, stdout, stderr } = await tree.cli('reload', '--wait');
+			assert.equal(code, 0, stderr);
+			assert.match(stdout, /web\.1 +replaced, beside the old one \(code\)[\s\S]*t reloaded: generation/);
+			const after = await webPids(tree);
+			assert.ok(after.every((pid) => !before.includes(pid)));
+			assert.deepEqual([await bodyAt(port), await bodyAt(other)], [`v${n}`, `v${n}`]);
+		}
+		for (const { stop } of loads) {
+			const { answered, failed, answers } = await stop();
 			assert.deepEqual(failed, []);
-			assert.ok(answered > 200, `only ${answered} requests`);
-			assert.deepEqual([...bodies].sort(), ['v0', 'v1', 'v2', 'v3', 'v4', 'v5', 'v6']);
-			assert.equal(await pidOf(tree, 'cache'), cache);
-			const { generation, children } = await tree.status();
-			assert.deepEqual([generation, children.map((child) => child.generation)], [7, [7, 7, 1]]);
-		});
+			assert.ok(answered > 4_000, `only ${answered} requests`);
+			assert.deepEqual(new Set(answers.keys()), new Set(versions));
+		}
+		assert.equal(await pidOf(tree, 'cache'), cache);
+		const { generation, children } = await tree.status();
+		assert.deepEqual([generation, children.map((child) => child.generation)], [21, [21, 21, 1, 21, 21]]);
 	});
+});
 
 const broken: Array<[what: string, text: string, reason: RegExp, web?: string]> = [
 	['throws', "throw new Error('no');", /the new web\.\d ended with code 1 before it was ready/],
@@ -53,16 +57,16 @@ for (const [what, text, reason, web = ''] of broken)
 		await withTree({ 'tree.ts': tree_ts, 'web.ts': library('v1') }, async (tree) => {
 			await tree.up();
 			const pids = await webPids(tree);
-			const stop = load(port);
+			const { stop } = load(port, { perSecond: 500 });
 			tree.write('web.ts', text);
 			const { code, stderr } = await tree.cli('reload', '--wait');
 			const status = await tree.status();
-			const { failed, bodies } = await stop();
+			const { failed, answers } = await stop();
 			assert.equal(code, 1, stderr);
 			assert.match(stderr, /^t was not reloaded, and runs as before: /);
 			assert.match(stderr, reason);
 			assert.deepEqual(failed, []);
-			if (what !== 'crashes in the soak') assert.deepEqual([...bodies], ['v1']);
+			assert.deepEqual([...answers.keys()], ['v1']);
 			assert.deepEqual(await webPids(tree), pids);
 			assert.deepEqual([status.generation, status.reload?.generation, status.reload?.state], [1, 2, 'rolledBack']);
 			assert.match(status.reload?.reason ?? '', reason);
@@ -146,27 +150,30 @@ test('HUP reloads; many, and many requests meanwhile, are one more; a stop in th
 	});
 });
 
-test('an old one that crashes before the switch comes back from the old spec', async () => {
+test('an old one that crashes before the switch, or after a version that was rolled back, comes back as it was', async () => {
 	const port = await freePort();
-	const worker = `
-		import http from 'node:http';
-		import { listener, ready } from 'choir/worker';
-		http.createServer((_, res) => res.end(process.env.V)).listen(listener('http'), ready);
-	`;
 	const version = (v: string) => spec(port, '', `, env: { V: '${v}' }`).replace("soak: '300ms'", "soak: '1500ms'");
-	await withTree({ 'tree.ts': version('old'), 'web.ts': worker }, async (tree) => {
+	const worker = (v: string) => library(`${v} ' + process.env.V + '`);
+	await withTree({ 'tree.ts': version('old'), 'web.ts': worker('first') }, async (tree) => {
 		await tree.up();
+		assert.equal(await bodyAt(port), 'first old');
+		const crash = async (incarnation: number) => {
+			signal(await pidOf(tree, 'web.1'), 'SIGKILL');
+			const again = await tree.incarnation('web.1', incarnation);
+			assert.equal((again as { generation?: number }).generation, 1);
+			for (let n = 0; n < 10; n++) assert.equal(await bodyAt(port), 'first old');
+		};
+		tree.write('web.ts', "throw new Error('no');");
+		assert.equal((await tree.cli('reload', '--wait')).code, 1);
+		const { incarnation } = await tree.child('web.1');
+		await crash(incarnation + 1);
 		tree.write('tree.ts', version('new'));
+		tree.write('web.ts', worker('second'));
 		const reload = tree.cli('reload', '--wait');
 		await tree.until('the new ones soak', async () => (await tree.status()).reload?.state === 'soaking');
-		signal(await pidOf(tree, 'web.1'), 'SIGKILL');
-		const again = await tree.until('the old one is back', async () => {
-			const child = await tree.child('web.1');
-			return child.state === 'running' && child.incarnation === 3 && child;
-		});
-		assert.equal((again as { generation?: number }).generation, 1);
+		await crash(incarnation + 2);
 		assert.equal((await reload).code, 0);
-		assert.equal(await bodyAt(port), 'new');
+		assert.equal(await bodyAt(port), 'second new');
 	});
 });
 

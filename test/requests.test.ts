@@ -47,6 +47,8 @@ function treeOf(
 			id: 'test',
 			root: supervisor('', children),
 			stopTimeoutMs: 1_000,
+			onAngelLoss: 'keep',
+			upgradeTimeoutMs: 1,
 			master: defaults.master,
 			view: defaults.view,
 			operations: defaults.operations,

@@ -33,6 +33,8 @@ export interface ChildStatus {
 	lastExit?: { reason: string; code: number | null; signal: string | null; at?: unknown; maxRssBytes?: number | null } | null;
 	memoryBytes?: number | null;
 	cpuPercent?: number | null;
+	/** Of its output: what rotation has dropped so far. */
+	droppedOutputBytes?: number;
 	accept?: 'shared' | 'slots' | null;
 	/** Why it is down for good: gaveUp, fatal, finished, stopped or paused. */
 	standing?: string | null;

@@ -23,6 +23,8 @@ export interface ThreadHostOptions {
 	base: string;
 	tell: Tell;
 	now: () => number;
+	/** The bundle that a generation runs of a module, where it is kept; without it the module is bundled as it is now. */
+	moduleOf?: (generation: number, module: string) => string | null;
 	/** Said once per file: its output can only be rotated when its child starts again. */
 	unrotated: (path: string, why: string) => void;
 }
@@ -97,6 +99,11 @@ export class ThreadHost implements Host {
 	/** What the thread last said of itself. */
 	statusText(workerId: string): string | null {
 		return this.#threads.get(workerId)?.statusText ?? null;
+	}
+
+	/** What rotation has dropped of the output of a child. */
+	droppedBytes(childPath: string): number {
+		return this.#upkeep.dropped(childPath);
 	}
 
 	usage(workerId: string): ThreadUsage | null {
@@ -178,15 +185,17 @@ class Thread {
 		const { workerId, path: childPath } = this.run;
 		const { module, inheritEnv, env, logs } = this.spec;
 		const source = path.resolve(base, module);
-		if (!fs.existsSync(source)) throw new Error(`its module ${source} does not exist`);
-		const built = needsBundle(source) ? await bundle(source, { cacheDir: path.join(path.dirname(dir), '.cache') }) : null;
+		const kept = this.#options.moduleOf?.(this.run.generation, module) ?? null;
+		if (kept === null && !fs.existsSync(source)) throw new Error(`its module ${source} does not exist`);
+		const isBuilt = kept === null && needsBundle(source);
+		const file = kept ?? (isBuilt ? (await bundle(source, { cacheDir: path.join(path.dirname(dir), '.cache') })).file : source);
 		// What it starts is known by these as part of the tree.
 		const own = { CHOIR_WORKER: workerId, CHOIR_TREE: dir, CHOIR_PATH: childPath };
 		ensureDir(logsDir(dir));
 		await this.#upkeep.beforeStart(childPath, logs);
 		return {
 			source,
-			file: built?.file ?? source,
+			file,
 			env: await childEnvironment({ inheritEnv, env, envFile: null }, base, process.env, own),
 		};
 	}

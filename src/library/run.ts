@@ -73,6 +73,7 @@ class Local implements Running<TreeDeclaration> {
 			says: (workerId) => this.#processes?.workers.statusText(workerId) ?? this.#processes?.threads.statusText(workerId) ?? null,
 			threadUsage: (workerId) => this.#processes?.threads.usage(workerId) ?? null,
 			slotsAt: (address) => this.#processes?.slotsAt(address) ?? 1,
+			droppedBytes: (path) => Math.max(this.#processes?.host.droppedBytes(path) ?? 0, this.#processes?.threads.droppedBytes(path) ?? 0),
 		});
 		this.ended = new Promise<SupervisorEnd>((resolve) => {
 			this.#end = resolve;

@@ -112,6 +112,26 @@ export async function findArchived(file: string, live: FileHandle, offset: numbe
 	return null;
 }
 
+/** How much of a file that is rotated is in no archive any more. */
+export async function droppedBytes(file: string): Promise<number> {
+	const live = await fs.open(file, 'r');
+	try {
+		for (let attempt = 0; attempt < RETRIES; attempt++) {
+			const before = await listArchives(file);
+			const first = await firstByte(live, (await live.stat()).size);
+			const after = await listArchives(file);
+			if (sameArchives(before, after)) {
+				const end = after.rotating?.start ?? first;
+				return Math.max(0, end - after.numbered.reduce((sum, { size }) => sum + size, 0));
+			}
+			await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+		}
+		throw new Error(`${file} is rotated too often to be looked at`);
+	} finally {
+		await live.close();
+	}
+}
+
 async function openAt({ numbered, rotating }: Archives, first: number, offset: number): Promise<ArchivedRange | null> {
 	if (rotating !== null && offset >= rotating.start && offset < rotating.end) {
 		const handle = await fs.open(rotating.file, 'r').catch(() => null);

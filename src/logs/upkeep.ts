@@ -2,20 +2,26 @@
 import fs from 'node:fs';
 import type { LogsSpec } from '../../machines/spec.ts';
 import { logFile } from '../home.ts';
+import { droppedBytes } from './archive.ts';
 import { rotateClosed, rotateHeld } from './rotate.ts';
 
 /** Between two looks at an output file: of one that grows, and at most of one that does not. */
 export const LOOK_MS = 1_000;
 const LOOK_IDLE_MS = 8_000;
+/** Of one that would be full before the next look. */
+const LOOK_FAST_MS = 25;
 
-/** Of one incarnation: what its file held at the last look, how many looks to let pass until the next, and how many have. */
+/** Of one incarnation: what its file held at the last look and when that was, how many looks to let pass until the next, and how many have. */
 export interface Look {
 	size: number;
+	at: number;
 	every: number;
 	passed: number;
+	/** An extra look is due. */
+	soon: boolean;
 }
 
-export const firstLook = (): Look => ({ size: -1, every: 1, passed: 0 });
+export const firstLook = (): Look => ({ size: -1, at: 0, every: 1, passed: 0, soon: false });
 
 export class Upkeep {
 	readonly #dir: string;
@@ -23,6 +29,8 @@ export class Upkeep {
 	readonly #unrotated: (path: string, why: string) => void;
 	readonly #rotating = new Set<string>();
 	readonly #unrotatable = new Set<string>();
+	/** By file: what rotation has dropped of it. */
+	readonly #dropped = new Map<string, number>();
 
 	constructor(dir: string, unrotated: (path: string, why: string) => void) {
 		this.#dir = dir;
@@ -35,18 +43,31 @@ export class Upkeep {
 		if (this.#unrotatable.delete(file)) await rotateClosed(file, keep);
 	}
 
+	/** How much of the output of a child is no longer there, by now. It is counted from the files, so that it outlives this process. */
+	dropped(path: string): number {
+		return this.#dropped.get(logFile(this.#dir, path)) ?? 0;
+	}
+
 	/** Asked every second. One rotation a file at a time, and only where the cheap look says that one is due. */
 	look(path: string, { rotateBytes, keep }: LogsSpec, look: Look): void {
 		look.passed += 1;
 		if (look.passed < look.every) return;
 		look.passed = 0;
 		const file = logFile(this.#dir, path);
-		if (rotateBytes === 0 || this.#rotating.has(file) || this.#unrotatable.has(file)) return;
+		if (rotateBytes === 0 || this.#unrotatable.has(file)) return;
 		const stat = fs.statSync(file, { throwIfNoEntry: false });
-		const grows = stat !== undefined && stat.size !== look.size;
-		look.every = grows ? 1 : Math.min(look.every * 2, LOOK_IDLE_MS / LOOK_MS);
-		look.size = stat?.size ?? 0;
-		if (stat === undefined || stat.size < rotateBytes || stat.blocks * 512 < rotateBytes) return;
+		const size = stat?.size ?? 0;
+		const now = performance.now();
+		const isFirst = look.size < 0;
+		const perMs = isFirst ? 0 : (size - look.size) / Math.max(now - look.at, 1);
+		look.every = size !== look.size ? 1 : Math.min(look.every * 2, LOOK_IDLE_MS / LOOK_MS);
+		look.size = size;
+		look.at = now;
+		if (perMs * LOOK_MS > rotateBytes / 2) this.#lookSoon(path, { rotateBytes, keep }, look);
+		if (stat === undefined || size < rotateBytes) return;
+		// By who looks for the first time: an earlier master may have rotated it.
+		if (isFirst && keep > 0) this.#count(file);
+		if (stat.blocks * 512 < rotateBytes || this.#rotating.has(file)) return;
 		this.#rotating.add(file);
 		rotateHeld(file, { rotateBytes, keep })
 			.then(
@@ -55,9 +76,30 @@ export class Upkeep {
 			)
 			.then((why) => {
 				this.#rotating.delete(file);
+				this.#count(file);
 				if (why === null) return;
 				this.#unrotatable.add(file);
 				this.#unrotated(path, why);
 			});
+	}
+
+	/** At the pace of who prints so much that a second is long. */
+	#lookSoon(path: string, logs: LogsSpec, look: Look): void {
+		if (look.soon) return;
+		look.soon = true;
+		const timer = setTimeout(() => {
+			look.soon = false;
+			look.passed = look.every;
+			this.look(path, logs, look);
+		}, LOOK_FAST_MS);
+		timer.unref();
+	}
+
+	#count(file: string): void {
+		droppedBytes(file).then(
+			(bytes) => this.#dropped.set(file, bytes),
+			// It is counted at the next rotation.
+			() => {},
+		);
 	}
 }

@@ -17,6 +17,8 @@ export interface Run {
 	/** What it begins with, where its spec does not say: an instance of a dynamic supervisor. */
 	input?: unknown;
 	stop: StopSpec;
+	/** It is ready and accepts nothing until it is admitted: a failure of its costs no request. */
+	waits?: boolean;
 }
 
 /** A process that an earlier master started, with what that one knew of it. */
@@ -43,6 +45,8 @@ export interface Host {
 	askToDrain(run: Run): void;
 	terminate(run: Run): void;
 	kill(run: Run): void;
+	/** It waits no more. */
+	admit?(run: Run): void;
 	/** Its machine has another state, as XState names it. */
 	changed?(run: Run, state: string): void;
 	forget(run: Run): void;

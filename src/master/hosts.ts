@@ -43,6 +43,10 @@ export class Hosts implements Host {
 		this.#of(run).kill(run);
 	}
 
+	admit(run: Run): void {
+		this.#of(run).admit?.(run);
+	}
+
 	changed(run: Run, state: string): void {
 		this.#of(run).changed?.(run, state);
 	}

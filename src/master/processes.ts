@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { ListenSpec, LiveSpec, NodeSpec, ProcessSpec } from '../../machines/spec.ts';
+import type { Identity } from '../angel/inventory.ts';
 import type { Link, SpawnOrder, ToAngel, ToMaster } from '../angel/link.ts';
 import { logFile, socketPath } from '../home.ts';
 import { childEnvironment } from '../hosts/environment.ts';
@@ -28,6 +29,8 @@ export interface ProcessHostOptions {
 	tell: Tell;
 	now: () => number;
 	newToken: () => string;
+	/** The bundle that a generation runs of a module, where it is kept; without it the module is bundled as it is now. */
+	moduleOf?: (generation: number, module: string) => string | null;
 	/** Said once per file: its output can only be rotated when its child starts again. */
 	unrotated: (path: string, why: string) => void;
 }
@@ -49,6 +52,7 @@ interface Held {
 	logFrom: number;
 	look: Look;
 	pid: number | null;
+	startTicks: number;
 	peakRssBytes: number | null;
 }
 
@@ -76,11 +80,17 @@ export class ProcessHost implements Host {
 		for (const { over } of this.#held.values()) over?.abort();
 	}
 
+	/** All that the angel was asked for and has not said to be over, by worker id; null: not even that it began. */
+	get processes(): Map<string, Identity | null> {
+		const ordered = [...this.#held].filter(([, { phase }]) => phase === 'ordered');
+		return new Map(ordered.map(([workerId, { pid, startTicks }]) => [workerId, pid === null ? null : { pid, startTicks }]));
+	}
+
 	/** What the angel says. */
 	hear(message: ToMaster): void {
 		if (message.do === 'spawned') {
 			const held = this.#held.get(message.workerId);
-			if (held !== undefined) held.pid = message.pid;
+			if (held !== undefined) Object.assign(held, { pid: message.pid, startTicks: message.startTicks });
 			this.#options.tell(message.workerId, { type: 'process.spawned', pid: message.pid, startTicks: message.startTicks });
 		} else if (message.do === 'failed') {
 			this.#failed(message.workerId, message.message);
@@ -104,6 +114,7 @@ export class ProcessHost implements Host {
 			logFrom: 0,
 			look: firstLook(),
 			pid: null,
+			startTicks: 0,
 			peakRssBytes: null,
 		};
 		this.#held.set(run.workerId, held);
@@ -118,7 +129,7 @@ export class ProcessHost implements Host {
 	}
 
 	/** It was started by an earlier master, and goes on. */
-	adopt(run: Run, { pid, token, logFrom, ended }: Leftover): void {
+	adopt(run: Run, { pid, startTicks, token, logFrom, ended }: Leftover): void {
 		const spec = run.spec as ProcessSpec | null;
 		const held: Held = {
 			run,
@@ -128,10 +139,15 @@ export class ProcessHost implements Host {
 			logFrom,
 			look: firstLook(),
 			pid: ended === null ? pid : null,
+			startTicks,
 			peakRssBytes: null,
 		};
 		this.#held.set(run.workerId, held);
-		if (token !== null) this.#options.workers.expect(run.workerId, token, spec?.ready.kind === 'signal');
+		if (token !== null) {
+			this.#options.workers.expect(run.workerId, token, spec?.ready.kind === 'signal');
+			// It may have waited for the word that its master died over.
+			this.#options.workers.accept(run.workerId);
+		}
 		// This master has taken note of it now.
 		if (ended !== null) return this.#options.link.send({ do: 'heard', workerId: run.workerId });
 		if (spec === null || (spec.ready.kind !== 'probe' && spec.live === null)) return;
@@ -187,8 +203,19 @@ export class ProcessHost implements Host {
 		this.#signal(run, 'SIGKILL');
 	}
 
+	admit(run: Run): void {
+		run.waits = false;
+		this.#options.workers.accept(run.workerId);
+		this.#slots.changed(run, 'running.healthy');
+	}
+
+	/** What rotation has dropped of the output of a child. */
+	droppedBytes(childPath: string): number {
+		return this.#upkeep.dropped(childPath);
+	}
+
 	changed(run: Run, state: string): void {
-		this.#slots.changed(run, state);
+		if (run.waits !== true) this.#slots.changed(run, state);
 	}
 
 	forget(run: Run): void {
@@ -234,6 +261,7 @@ export class ProcessHost implements Host {
 			own.CHOIR_READY = spec.ready.kind === 'signal' ? 'signal' : '';
 			own.CHOIR_DRAIN_MS = String(spec.stop.drainMs);
 			own.CHOIR_LISTEN = JSON.stringify(listen);
+			if (run.waits === true) own.CHOIR_ACCEPT = 'later';
 			own.CHOIR_SPARES = JSON.stringify(sparesIn(spares, FIRST_SOCKET + listen.length));
 		}
 		if (listen.length > 0) {
@@ -246,7 +274,7 @@ export class ProcessHost implements Host {
 			const { CHOIR_TOKEN: _token, LISTEN_FDS: _sockets, LISTEN_FDNAMES: _names, ...lookers } = env;
 			around.env = lookers;
 		}
-		const { file, args } = spec.kind === 'node' ? await this.#nodeCommand(spec) : commandOf(spec.run, listen.length > 0);
+		const { file, args } = spec.kind === 'node' ? await this.#nodeCommand(spec, run.generation) : commandOf(spec.run, listen.length > 0);
 		workers.expect(run.workerId, token, spec.ready.kind === 'signal');
 		// Another one of this path may be writing: a reload starts the new beside the old.
 		const isAlone = [...this.#held.values()].every((other) => other === held || other.run.path !== run.path);
@@ -268,12 +296,13 @@ export class ProcessHost implements Host {
 		};
 	}
 
-	async #nodeCommand({ module, args, execArgv }: NodeSpec): Promise<{ file: string; args: string[] }> {
+	async #nodeCommand({ module, args, execArgv }: NodeSpec, generation: number): Promise<{ file: string; args: string[] }> {
 		const source = path.resolve(this.#options.base, module);
 		const options = [...execArgv, '--import', preload];
 		if (!needsBundle(source)) return { file: process.execPath, args: [...options, source, ...args] };
-		const built = await bundle(source, { cacheDir: path.join(path.dirname(this.#options.dir), '.cache') });
-		return { file: process.execPath, args: [...options, '--enable-source-maps', built.file, ...args] };
+		const kept = this.#options.moduleOf?.(generation, module) ?? null;
+		const file = kept ?? (await bundle(source, { cacheDir: path.join(path.dirname(this.#options.dir), '.cache') })).file;
+		return { file: process.execPath, args: [...options, '--enable-source-maps', file, ...args] };
 	}
 
 	async #untilPrinted(held: Held, pattern: RegExp): Promise<boolean> {

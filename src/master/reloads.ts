@@ -107,6 +107,7 @@ export interface Ground {
 	runOf(machine: string): Run | undefined;
 	newId(): string;
 	start(run: Run, readyTimeoutMs: number | null): void;
+	admit(run: Run): void;
 	/** Numbers that are taken: whoever starts a supervisor again must know. */
 	give(path: string, incarnation: number): void;
 	/** From now on a path is started from this spec, as of that generation. */
@@ -395,7 +396,7 @@ export class Reloads {
 	#launch(workerId: string): void {
 		const { path, incarnation } = this.#context.candidates.find((candidate) => candidate.workerId === workerId) as Candidate;
 		const spec = this.#nextSpecOf(path) as WorkSpec;
-		const run: Run = { workerId, path, incarnation, generation: this.#tried, spec, stop: spec.stop };
+		const run: Run = { workerId, path, incarnation, generation: this.#tried, spec, stop: spec.stop, waits: true };
 		this.#candidates.set(workerId, run);
 		this.#ground.start(run, 'reload' in spec ? spec.reload.timeoutMs : null);
 	}
@@ -433,6 +434,7 @@ export class Reloads {
 				{ incarnation, readyAt: this.#readyAt.get(workerId) ?? kernel.clock.now() },
 			]),
 		);
+		for (const run of this.#candidates.values()) this.#ground.admit(run);
 		this.#candidates.clear();
 		this.#readyAt.clear();
 		const removed = new Set(this.#changes.filter(({ change }) => change === 'removed').map(({ path }) => path));

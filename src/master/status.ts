@@ -40,6 +40,8 @@ export interface ChildStatus {
 	accept: Accept | null;
 	/** What the worker last said of itself, by `status()`. */
 	says: string | null;
+	/** Of its output: what rotation has dropped so far. */
+	droppedOutputBytes: number;
 	strategy?: string;
 	/** Of its children, of which only the first hundred may be in `children`. */
 	count?: number;
@@ -59,6 +61,8 @@ export interface Sources {
 	slotsAt: (address: ListenSpec) => number;
 	/** What a thread uses. */
 	threadUsage: (workerId: string) => ThreadUsage | null;
+	/** What rotation has dropped of the output of a child. */
+	droppedBytes: (path: string) => number;
 }
 
 /** Turns views into status; remembers the CPU time of each incarnation, so that `cpuPercent` is since the last look. */
@@ -116,6 +120,7 @@ export class StatusReader {
 			note,
 			accept: this.#acceptOf(spec),
 			says: workerId === null ? null : this.says(workerId),
+			droppedOutputBytes: this.#sources.droppedBytes(view.path),
 		};
 		if (view.count === null) return common;
 		const { count } = view;

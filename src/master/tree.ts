@@ -70,6 +70,8 @@ export interface Legacy {
 	found: readonly Leftover[];
 	/** The latest incarnation of each path that was asked of the angel. */
 	asked: ReadonlyMap<string, number>;
+	/** It was of an earlier run: if that was stopping, the tree is wanted again. */
+	isOfEarlierRun?: boolean;
 }
 
 /** How a request about one child ended. */
@@ -368,6 +370,7 @@ export class Tree {
 				runOf: (machine) => this.#runs.get(machine),
 				newId: this.#options.newId,
 				start: (run, readyTimeoutMs) => this.#startWorker(run, null, readyTimeoutMs),
+				admit: (run) => this.#options.host.admit?.(run),
 				give: (path, incarnation) => {
 					const [above, id] = splitPath(path);
 					this.#given.set(path, incarnation);
@@ -807,6 +810,7 @@ export class Tree {
 				children: saved,
 				found: here,
 				asked: new Map([...asked].filter(([each]) => isBelow(each)).map(([each, incarnation]) => [splitPath(each)[1], incarnation])),
+				anew: legacy.isOfEarlierRun === true && (journal.get(supervisorKey('')) as SavedSupervisor | undefined)?.end != null,
 			},
 			this.kernel.clock.now(),
 		);

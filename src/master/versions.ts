@@ -1,4 +1,5 @@
 /** New versions of the spec of a running tree: tried in a throw-away process, then loaded beside the one in force. */
+import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import type { TreeSpec } from '../../machines/spec.ts';
@@ -11,6 +12,8 @@ import { contentsIn, type Prepared, type SavedGeneration, type Unprepared, type 
 
 const BAD_SPEC = 78;
 const VERSION_FILE = /^spec\.(\d+)\.mjs$/;
+/** A file has the number of its generation: a journal may be lost. */
+export const versionFile = (dir: string, generation: number) => path.join(dir, `spec.${generation}.mjs`);
 
 export interface VersionsOptions {
 	/** The state folder of the tree. */
@@ -28,21 +31,37 @@ export class SpecVersions implements Versions {
 	readonly current: Versions['current'];
 	readonly #options: VersionsOptions;
 	readonly #contents: Map<string, string>;
+	/** What the children run, by generation. */
+	readonly #known: Map<number, ReadonlyMap<string, string>>;
 
 	constructor(options: VersionsOptions) {
 		this.#options = options;
 		const { saved, bundleFile } = options;
 		this.#contents = new Map(saved?.contents);
 		this.current = {
-			// A file has the number of its generation: a journal may be lost.
 			generation: saved?.number ?? Number(VERSION_FILE.exec(path.basename(bundleFile))?.[1] ?? 1),
 			file: bundleFile,
 			bundle: saved?.bundle ?? digest(fs.readFileSync(bundleFile)),
 			contents: this.#contents,
 		};
+		this.#known = new Map([[this.current.generation, this.#contents]]);
 		// What earlier runs and earlier reloads have left.
 		for (const name of fs.readdirSync(options.dir))
 			if (VERSION_FILE.test(name) && name !== path.basename(bundleFile)) fs.rmSync(path.join(options.dir, name), { force: true });
+		const inUse = new Set(this.#contents.values());
+		fs.mkdirSync(this.#modulesDir, { recursive: true, mode: 0o700 });
+		for (const name of fs.readdirSync(this.#modulesDir))
+			if (!inUse.has(path.parse(name).name)) fs.rmSync(path.join(this.#modulesDir, name), { force: true });
+	}
+
+	/**
+	 * What a generation runs of a module that is bundled, whatever its sources are by now: who crashes comes back as he was. Null: that
+	 * is not known yet, or it runs from where it lies.
+	 */
+	moduleOf(generation: number, module: string): string | null {
+		const hash = this.#known.get(generation)?.get(`module ${module}`);
+		const file = hash === undefined ? null : this.#keptAs(hash);
+		return file !== null && fs.existsSync(file) ? file : null;
 	}
 
 	/** What the children run now: until it is known, a reload replaces them. */
@@ -73,20 +92,45 @@ export class SpecVersions implements Versions {
 			return { exitCode: BAD_SPEC, lines: [`${specFile}: expected tree('${current.id}', …), which runs, got tree('${tried.tree}', …)`] };
 		const text = fs.readFileSync(tried.bundle);
 		const bundle = digest(text);
-		if (!keep) return { spec: tried.outline, file: tried.bundle, bundle, contents: await this.#contentsOf(tried.outline) };
+		if (!keep) {
+			const contents = await contentsOf(this.#base, contentsIn(tried.outline.root), this.#cacheDir);
+			return { spec: tried.outline, file: tried.bundle, bundle, contents };
+		}
 		// A name of its own: what has been imported once is not read again. A module cannot be unloaded either, so each version that was
 		// tried stays in memory, which is small beside all else: a spec is declarations.
-		const file = path.join(dir, `spec.${generation}.mjs`);
+		const file = versionFile(dir, generation);
 		fs.writeFileSync(file, text, { mode: 0o600 });
 		const declaration = await loadSpec(file, specFile);
 		const errors = checkSpec(declaration).filter(({ severity }) => severity === 'error');
 		if (errors.length > 0) return { exitCode: BAD_SPEC, lines: errors.map(({ message }) => message) };
 		const spec = resolveSpec(declaration);
-		return { spec, file, bundle, contents: await this.#contentsOf(spec) };
+		const contents = await this.#contentsOf(spec);
+		this.#known.set(generation, contents);
+		return { spec, file, bundle, contents };
 	}
 
 	#contentsOf({ root }: TreeSpec): Promise<Map<string, string>> {
-		return contentsOf(path.dirname(this.#options.specFile), contentsIn(root), this.#cacheDir);
+		return contentsOf(this.#base, contentsIn(root), this.#cacheDir, async ({ file, hash }) => {
+			const kept = this.#keptAs(hash);
+			if (fs.existsSync(kept)) return;
+			// Nobody finds half a file.
+			const aside = `${kept}.${randomUUID()}`;
+			await fs.promises.copyFile(file, aside);
+			await fs.promises.rename(aside, kept);
+		});
+	}
+
+	get #base(): string {
+		return path.dirname(this.#options.specFile);
+	}
+
+	/** Copies of its own: a cache may be cleared. */
+	get #modulesDir(): string {
+		return path.join(this.#options.dir, 'modules');
+	}
+
+	#keptAs(hash: string): string {
+		return path.join(this.#modulesDir, `${hash}.mjs`);
 	}
 
 	get #cacheDir(): string {

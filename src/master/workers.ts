@@ -1,5 +1,6 @@
 /** The control connections of the workers: who has said hello, who beats, who can be asked to drain. */
 import type { WorkerEvent } from '../../machines/worker.ts';
+import type { AskedBack } from '../angel/sockets.ts';
 import type { Request } from '../control/protocol.ts';
 import type { Connection } from '../control/server.ts';
 
@@ -10,6 +11,10 @@ interface Expected {
 	maxRssBytes: number | null;
 	/** Whether its word counts for readiness. */
 	ready: boolean;
+	/** It was told to accept, in case it waits for that. */
+	accepts: boolean;
+	/** The sockets that the angel wants back from it, and where to; null: none. */
+	wanted: { to: string; sockets: AskedBack } | null;
 	/** The slots that it covers; null: none has been said. */
 	cover: readonly number[] | null;
 }
@@ -30,7 +35,16 @@ export class Workers {
 
 	/** A worker that is about to be spawned, and the word by which it will be known. */
 	expect(workerId: string, token: string, readyBySignal: boolean): void {
-		this.#expected.set(workerId, { token, connection: null, maxRssBytes: null, ready: readyBySignal, cover: null });
+		this.#expected.set(workerId, {
+			...{ token, ready: readyBySignal, connection: null, maxRssBytes: null },
+			...{ accepts: false, wanted: null, cover: null },
+		});
+	}
+
+	/** As soon as it says hello, it is asked for sockets that it holds alone. */
+	wantSockets(workerId: string, to: string, sockets: AskedBack): void {
+		const expected = this.#expected.get(workerId);
+		if (expected !== undefined) expected.wanted = { to, sockets };
 	}
 
 	forget(workerId: string): void {
@@ -53,6 +67,14 @@ export class Workers {
 		const connection = this.#expected.get(workerId)?.connection ?? null;
 		connection?.send({ do: 'drain' });
 		return connection !== null;
+	}
+
+	/** From now on its connections are its own: nobody waits for it any more. */
+	accept(workerId: string): void {
+		const expected = this.#expected.get(workerId);
+		if (expected === undefined) return;
+		expected.accepts = true;
+		expected.connection?.send({ do: 'accept' });
 	}
 
 	/** The slots of siblings that it is to accept on from now on. */
@@ -99,6 +121,8 @@ export class Workers {
 		expected.connection?.destroy();
 		expected.connection = connection;
 		connection.context.set('workerId', worker);
+		if (expected.accepts) connection.send({ do: 'accept' });
+		if (expected.wanted !== null) connection.send({ do: 'sockets.wanted', ...expected.wanted });
 		if (expected.cover !== null) connection.send({ do: 'cover', slots: expected.cover });
 		connection.onClose(() => {
 			if (expected.connection === connection) expected.connection = null;

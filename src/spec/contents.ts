@@ -2,7 +2,7 @@
 import fs from 'node:fs/promises';
 import path from 'node:path';
 import { digest } from './build.ts';
-import { bundle, needsBundle } from './bundle.ts';
+import { type Bundle, bundle, needsBundle } from './bundle.ts';
 
 /** Local files that a module names. More than is imported does no harm. */
 const IMPORTED = /(?:\bfrom|\bimport|\brequire)\s*\(?\s*['"](\.{1,2}\/[^'"\n]+)['"]/g;
@@ -11,14 +11,23 @@ const ENDINGS = ['', '.js', '.cjs', '.mjs', '.json', '/index.js'];
 
 /**
  * The digests of what `contentNames` names, relative to `base`: of a module with the local files that it imports. What cannot be
- * read, or bundled, has none. Packages are not looked into.
+ * read, or bundled, has none. Packages are not looked into. `keep` is given each bundle.
  */
-export async function contentsOf(base: string, names: Iterable<string>, cacheDir: string): Promise<Map<string, string>> {
+export async function contentsOf(
+	base: string,
+	names: Iterable<string>,
+	cacheDir: string,
+	keep: (made: Bundle) => Promise<void> = async () => {},
+): Promise<Map<string, string>> {
 	const found = await Promise.all(
 		[...names].map(async (name): Promise<Array<[string, string]>> => {
 			const [kind, file] = [name.slice(0, name.indexOf(' ')), path.resolve(base, name.slice(name.indexOf(' ') + 1))];
 			try {
-				if (kind === 'module' && needsBundle(file)) return [[name, (await bundle(file, { cacheDir })).hash]];
+				if (kind === 'module' && needsBundle(file)) {
+					const made = await bundle(file, { cacheDir });
+					await keep(made);
+					return [[name, made.hash]];
+				}
 				return [[name, kind === 'module' ? await digestOfModule(file) : digest(await fs.readFile(file))]];
 			} catch {
 				return [];

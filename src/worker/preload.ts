@@ -7,6 +7,8 @@ import { armSignals } from './armed.ts';
 import { Channel } from './channel.ts';
 import { Cover, type Spare } from './cover.ts';
 import { drain, isDraining } from './drain.ts';
+import { Gate } from './gate.ts';
+import { giveBack } from './give-back.ts';
 import { patchListen } from './listen.ts';
 import { type Listening, shareState, type WorkerState, workerState } from './state.ts';
 
@@ -37,15 +39,19 @@ function join(workerId: string, token: string): void {
 		CHOIR_READY = '',
 		CHOIR_LISTEN = '[]',
 		CHOIR_SPARES = '[]',
+		CHOIR_ACCEPT = '',
 		CHOIR_DRAIN_MS = '',
 	} = process.env;
 	const spares = JSON.parse(CHOIR_SPARES) as Spare[];
 	const cover = spares.length > 0 ? new Cover(spares) : null;
+	const gate = CHOIR_ACCEPT === 'later' ? new Gate() : null;
 	const state: WorkerState = {
 		path: CHOIR_PATH,
 		workerId,
 		listen: JSON.parse(CHOIR_LISTEN) as Listening[],
+		servers: new Map(),
 		cover,
+		gate,
 		channel: null,
 		readyBySignal: CHOIR_READY === 'signal',
 		libraryLoaded: false,
@@ -64,7 +70,9 @@ function join(workerId: string, token: string): void {
 		heartbeatMs: Number(CHOIR_HEARTBEAT_MS),
 		hear: (word) => {
 			if (word.do === 'drain') void drain({ told: false });
+			else if (word.do === 'accept') gate?.open();
 			else if (word.do === 'cover' && Array.isArray(word.slots)) cover?.want(word.slots);
+			else if (word.do === 'sockets.wanted') giveBack(state, token, word.to, word.sockets);
 		},
 	});
 	state.channel = channel;

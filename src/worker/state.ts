@@ -1,6 +1,8 @@
 /** What the preload (in a thread: its first module) and the library `choir/worker` share. One object a process or thread, whichever of them is loaded first or twice. */
+import type net from 'node:net';
 import type { Channel } from './channel.ts';
 import type { Cover } from './cover.ts';
+import type { Gate } from './gate.ts';
 
 export interface Listening {
 	name: string;
@@ -14,8 +16,12 @@ export interface WorkerState {
 	path: string;
 	workerId: string;
 	listen: Listening[];
+	/** Those that listen on a held socket, by its descriptor. */
+	servers: Map<number, net.Server>;
 	/** null: there are no slots. */
 	cover: Cover | null;
+	/** Whether connections to the held sockets are accepted yet; null: always. */
+	gate: Gate | null;
 	channel: Pick<Channel, 'say' | 'sayPeak'> | null;
 	/** Readiness is the worker's to say; without its word, its listening says so. */
 	readyBySignal: boolean;

@@ -7,8 +7,14 @@ export interface Seen {
 	answers: Map<string, number>;
 	answered: number;
 	failed: string[];
+	/** When each failed, as of `performance.now()`. */
+	failedAt: number[];
 	/** The longest that one took. */
 	slowestMs: number;
+	/** How long each took that was answered. */
+	tookMs: number[];
+	/** Asked and neither answered nor failed yet. */
+	underWay: number;
 }
 
 export interface LoadOptions {
@@ -18,29 +24,56 @@ export interface LoadOptions {
 	host?: string;
 	/** Between two requests of a client. */
 	pauseMs?: number;
+	/** In place of clients that wait for their answers: so many requests a second, whatever becomes of them, half of them on new connections. */
+	perSecond?: number;
 }
 
+/** Between two volleys of a load by the second. */
+const VOLLEY_MS = 10;
+
 /** Begins to ask. The answer ends it, and says what was seen; `seen` is what has been so far. */
-export function load(port: number, { kept = 4, fresh = 4, host = '127.0.0.1', pauseMs = 0 }: LoadOptions = {}) {
-	const seen: Seen = { answers: new Map(), answered: 0, failed: [], slowestMs: 0 };
-	const agents = [
-		...Array.from({ length: kept }, () => new http.Agent({ keepAlive: true, maxSockets: 1 })),
-		...Array.from({ length: fresh }, () => new http.Agent({ keepAlive: false })),
-	];
+export function load(port: number, { kept = 4, fresh = 4, host = '127.0.0.1', pauseMs = 0, perSecond = 0 }: LoadOptions = {}) {
+	const seen: Seen = { answers: new Map(), answered: 0, failed: [], failedAt: [], slowestMs: 0, tookMs: [], underWay: 0 };
+	const agents =
+		perSecond > 0
+			? [new http.Agent({ keepAlive: true }), new http.Agent({ keepAlive: false })]
+			: [
+					...Array.from({ length: kept }, () => new http.Agent({ keepAlive: true, maxSockets: 1 })),
+					...Array.from({ length: fresh }, () => new http.Agent({ keepAlive: false })),
+				];
 	let over = false;
 	const ask = async (agent: http.Agent) => {
 		const from = performance.now();
+		seen.underWay += 1;
 		const { text, error } = await get(port, host, agent);
-		seen.slowestMs = Math.max(seen.slowestMs, performance.now() - from);
+		seen.underWay -= 1;
+		const tookMs = performance.now() - from;
+		seen.slowestMs = Math.max(seen.slowestMs, tookMs);
 		if (error === null) {
 			seen.answered += 1;
+			seen.tookMs.push(tookMs);
 			seen.answers.set(text, (seen.answers.get(text) ?? 0) + 1);
-		} else seen.failed.push(error);
-		if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
+		} else {
+			seen.failed.push(error);
+			seen.failedAt.push(performance.now());
+		}
 	};
-	const askers = agents.map(async (agent) => {
-		while (!over) await ask(agent);
-	});
+	const byTheSecond = async () => {
+		const from = performance.now();
+		const asked: Array<Promise<void>> = [];
+		for (let count = 0; !over; await new Promise((resolve) => setTimeout(resolve, VOLLEY_MS))) {
+			const due = Math.floor(((performance.now() - from) / 1000) * perSecond);
+			for (; count < due; count++) asked.push(ask(agents[count % agents.length] as http.Agent));
+		}
+		await Promise.all(asked);
+	};
+	const oneByOne = async (agent: http.Agent) => {
+		while (!over) {
+			await ask(agent);
+			if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
+		}
+	};
+	const askers = perSecond > 0 ? [byTheSecond()] : agents.map(oneByOne);
 	const stop = async () => {
 		over = true;
 		await Promise.all(askers);

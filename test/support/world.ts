@@ -59,7 +59,16 @@ export function supervisor(path: string, children: ChildSpec[], more: Partial<Su
 }
 
 export function treeOf(root: SupervisorSpec): TreeSpec {
-	return { id: 'test', root, stopTimeoutMs: 60_000, master: defaults.master, view: defaults.view, operations: defaults.operations };
+	return {
+		id: 'test',
+		root,
+		stopTimeoutMs: 60_000,
+		onAngelLoss: 'keep',
+		upgradeTimeoutMs: 1,
+		master: defaults.master,
+		view: defaults.view,
+		operations: defaults.operations,
+	};
 }
 
 export function worldOf(root: SupervisorSpec, options: WorldOptions = {}): World {
