@@ -35,7 +35,7 @@ export interface Changes {
 }
 
 /** What a supervisor goes by, and no process notices. */
-const rules = ['restart', 'stop', 'ready', 'reload', 'logs', 'kept', 'declaredId'];
+const rules = ['restart', 'stop', 'ready', 'reload', 'logs', 'kept', 'standby', 'declaredId'];
 /** What no text can be made of: it comes out of the spec's bundle. */
 const opaque = ['logic', 'input', 'children', 'template'];
 

@@ -17,6 +17,8 @@ export interface Problem {
 const MAX_MS = 2 ** 31 - 1;
 /** Of one child. */
 export const MAX_INSTANCES = 1_000;
+/** Each is a process that only waits. */
+const MAX_STANDBYS = 100;
 /** Events that wait for an actor: each is held in memory. */
 const MAX_KEPT = 1_000_000;
 /** MiB. With less a thread cannot begin on Node 22 and 24; and with 1 or 2, V8 ends the whole process while it makes the thread. */
@@ -185,6 +187,7 @@ class Checker {
 				this.#object({
 					...this.#common,
 					instances: this.#integer(1, MAX_INSTANCES),
+					standby: (given, place) => this.#standby(given, place, value),
 					module: this.#text,
 					args: this.#list(this.#string),
 					input: pass,
@@ -206,6 +209,7 @@ class Checker {
 				this.#object({
 					...this.#common,
 					instances: this.#integer(1, MAX_INSTANCES),
+					standby: (given, place) => this.#standby(given, place, value),
 					logic: this.#logic,
 					input: pass,
 					stop: this.#object({ drain: this.#drain }),
@@ -235,7 +239,7 @@ class Checker {
 		if (isObject(value) && (value.kind === 'supervisor' || value.kind === 'dynamic'))
 			return this.report(path, 'node(…), command(…), thread(…) or actor(…)', `${value.kind}(…)`);
 		if (isObject(value)) {
-			for (const key of ['instances', 'listen', 'accept', 'significant'])
+			for (const key of ['instances', 'listen', 'accept', 'standby', 'significant'])
 				if (value[key] !== undefined && value[key] !== false)
 					this.report(`${path}.${key}`, 'nothing in the child of a dynamic supervisor', describe(value[key]));
 		}
@@ -293,9 +297,7 @@ class Checker {
 			ready: (value, path) => this.#ready(value, path, child.kind === 'command'),
 			live: this.#live,
 			stop: this.#object({ drain: this.#drain, terminate: this.#duration('positive') }),
-			standby: (value, path) => {
-				if (value !== 0) this.report(path, '0 (standbys are not available yet)', describe(value));
-			},
+			standby: (value, path) => this.#standby(value, path, child),
 			env: this.#strings,
 			envFile: this.#text,
 			inheritEnv: this.#inheritEnv,
@@ -303,6 +305,16 @@ class Checker {
 			logs: this.#logs,
 			reload: this.#reload,
 		};
+	}
+
+	#standby(value: unknown, path: string, { kind, listen, ready }: Record<string, unknown>): void {
+		if (value === 0) return;
+		if (kind !== 'node')
+			return this.report(path, `0 for a ${kind}: only a node worker can be loaded ahead of its work and told to begin`, describe(value));
+		this.#integer(0, MAX_STANDBYS)(value, path);
+		const says = ready === 'signal' || (isObject(ready) && 'signal' in ready);
+		if ((!isObject(listen) || Object.keys(listen).length === 0) && !says)
+			this.report(path, "0 without 'listen' or ready: 'signal': a spare would do its work at once", describe(value));
 	}
 
 	#reload: Check = (value, path) => {
@@ -567,7 +579,9 @@ class Checker {
 		for (const [index, child] of supervisor.children.entries()) {
 			if (!isObject(child)) continue;
 			const rule = isObject(child.restart) ? child.restart : { type: child.restart };
-			if (rule.type === 'temporary') continue;
+			// What has spares waits for nothing unless it is said.
+			const isAtOnce = typeof child.standby === 'number' && child.standby > 0 && rule.backoff === undefined;
+			if (rule.type === 'temporary' || isAtOnce) continue;
 			const place = `${path}.children[${index}].restart`;
 			if (rule.intensity !== undefined) this.#warnOfWindow(rule.backoff, rule.intensity, defaults, place);
 			else this.#warnOfWindow(rule.backoff, supervisor.intensity, defaults, place);

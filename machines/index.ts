@@ -6,4 +6,5 @@ export { masterMachine } from './master.ts';
 export * from './restart.ts';
 export { rolloutMachine } from './rollout.ts';
 export { requestOf, signals } from './signals.ts';
+export { standbyMachine } from './standby.ts';
 export { workerMachine } from './worker.ts';

@@ -144,8 +144,6 @@ interface ProcessDeclaration<Id extends string> extends ChildOptions<Id> {
 	ready?: ReadyDeclaration;
 	live?: LiveDeclaration;
 	stop?: StopDeclaration;
-	/** Spare incarnations kept warm. Only 0 for now. */
-	standby?: number;
 	/** What the child gets, beside the names in `inheritEnv` and a small base (PATH, HOME, USER, LOGNAME, SHELL, LANG, LC_*, TZ, TMPDIR). */
 	env?: Record<string, string>;
 	/** Read anew at each start; `env` wins. Relative to the spec. */
@@ -166,6 +164,12 @@ export interface NodeDeclaration<Id extends string = string> extends ProcessDecl
 	execArgv?: string[];
 	/** Default `{ every: '1s', timeout: '10s' }`; 0 is off. */
 	heartbeat?: HeartbeatDeclaration | 0;
+	/**
+	 * So many spares for the group of its instances: processes that are loaded and do not accept yet. A crash activates one in the place of
+	 * a new process, and the pool refills in the background. With `listen` or `ready: 'signal'` only. Default 0. With spares the
+	 * default of `restart.backoff` is 0: there is no use in a spare that waits.
+	 */
+	standby?: number;
 }
 export interface CommandDeclaration<Id extends string = string> extends ProcessDeclaration<Id> {
 	kind: 'command';
@@ -383,6 +387,8 @@ export interface NodeSpec extends ProcessFields {
 	module: string;
 	args: string[];
 	execArgv: string[];
+	/** Spares of its group. */
+	standby: number;
 }
 export interface CommandSpec extends ProcessFields {
 	kind: 'command';
@@ -613,9 +619,11 @@ function resolving(parseDuration: ParseDuration) {
 		const limits = child.kind === 'node' ? defaults.stopNode : defaults.stopCommand;
 		const accept = child.accept ?? (child.kind === 'node' ? 'slots' : 'shared');
 		const slots = accept === 'slots' ? (child.instances ?? 1) : 1;
-		const common: Omit<NodeSpec, 'kind' | 'module' | 'args' | 'execArgv'> = {
+		const standby = child.kind === 'node' ? (child.standby ?? 0) : 0;
+		const keepsTrying = typeof child.restart === 'object' && child.restart.whenExhausted === 'keepTrying';
+		const common: Omit<NodeSpec, 'kind' | 'module' | 'args' | 'execArgv' | 'standby'> = {
 			...names,
-			restart: restartOf(child.restart, above, child.significant),
+			restart: restartOf(child.restart, above, child.significant, standby > 0 && !keepsTrying ? defaults.noBackoff : undefined),
 			ready: readyOf(child.ready, child.kind === 'node' && Object.keys(listen).length > 0),
 			live: child.live === undefined ? null : liveOf(child.live),
 			heartbeat: child.kind === 'node' && child.heartbeat !== 0 ? heartbeatOf(child.heartbeat, defaults.heartbeat) : null,
@@ -629,7 +637,8 @@ function resolving(parseDuration: ParseDuration) {
 			reload: reloadOf(child.reload, Object.keys(listen).length > 0),
 		};
 		if (child.kind === 'command') return { kind: 'command', ...common, run: [...child.run] };
-		return { kind: 'node', ...common, module: child.module, args: [...(child.args ?? [])], execArgv: [...(child.execArgv ?? [])] };
+		const { module, args = [], execArgv = [] } = child;
+		return { kind: 'node', ...common, module, args: [...args], execArgv: [...execArgv], standby };
 	};
 	const dynamicOf = (given: DynamicDeclaration, above: Above): DynamicSpec[] =>
 		named({ id: given.id, ...(given.partitions === undefined ? {} : { instances: given.partitions }) }).map((id): DynamicSpec => {

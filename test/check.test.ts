@@ -243,7 +243,17 @@ const wrong: Array<[what: string, declaration: unknown, line: string]> = [
 	['a probe of no kind', withNode({ live: { every: '1s' } }), `${at}.live: expected { tcp }, { http } or { exec }, got { every }`],
 	['a way to reload', withNode({ reload: 'sruge' }), `${at}.reload: expected 'surge' or 'restart' (did you mean 'surge'?), got 'sruge'`],
 	['a surge of none', withNode({ reload: { surge: 0 } }), `${at}.reload.surge: expected a whole number from 1 to 1000, got 0`],
-	['a standby', withNode({ standby: 1 }), `${at}.standby: expected 0 (standbys are not available yet), got 1`],
+	['a half standby', withNode({ listen: { http: 80 }, standby: 0.5 }), `${at}.standby: expected a whole number from 0 to 100, got 0.5`],
+	[
+		'a standby that would work at once',
+		withNode({ standby: 1 }),
+		`${at}.standby: expected 0 without 'listen' or ready: 'signal': a spare would do its work at once, got 1`,
+	],
+	[
+		'a standby of a command',
+		withCommand({ standby: 1 }),
+		`${at}.standby: expected 0 for a command: only a node worker can be loaded ahead of its work and told to begin, got 1`,
+	],
 	['a number in env', withNode({ env: { PORT: 80 } }), `${at}.env.PORT: expected a text, got 80`],
 	[
 		'a name in env that is choir’s',
@@ -517,6 +527,7 @@ test('a spec is a declaration with its defaults', () => {
 		cwd: null,
 		logs: { rotateBytes: 10_485_760, keep: 5 },
 		reload: { mode: 'restart', surge: null, soakMs: 1_000, timeoutMs: null },
+		standby: 0,
 	});
 	const { heartbeat, stop } = root.children[1] as NodeSpec;
 	assert.equal({ heartbeat, stop }, { heartbeat: null, stop: { drainMs: 0, terminateMs: 10_000 } });

@@ -7,6 +7,7 @@ import type { AnyStateMachine } from 'xstate';
 import { angelMachine } from '../machines/angel.ts';
 import { masterMachine } from '../machines/master.ts';
 import { rolloutMachine } from '../machines/rollout.ts';
+import { standbyMachine } from '../machines/standby.ts';
 import { workerMachine } from '../machines/worker.ts';
 
 const root = path.join(import.meta.dirname, '..');
@@ -53,7 +54,7 @@ interface Arrow {
 const builtIn = /^xstate\./;
 const nameOf = (action: unknown): unknown => (typeof action === 'string' ? action : (action as { type?: unknown }).type);
 
-for (const [name, machine] of Object.entries({ angelMachine, masterMachine, rolloutMachine, workerMachine })) {
+for (const [name, machine] of Object.entries({ angelMachine, masterMachine, rolloutMachine, standbyMachine, workerMachine })) {
 	test(`${name}: every guard, action and delay has a name, and a state invokes nothing`, () => {
 		const nodes = [...(machine as unknown as { idMap: Map<string, Node> }).idMap.values()];
 		for (const { id, entry, exit, always = [], transitions, config } of nodes) {

@@ -27,6 +27,9 @@ export interface SpawnOrder {
 /** Where the processes of a tree come from: this angel, one that was killed, or one that has handed over to this one. */
 export type Origin = 'new' | 'killed' | 'upgraded';
 
+/** What changes of an order when a spare takes the place of a child. */
+export type Assigned = Pick<SpawnOrder, 'workerId' | 'path' | 'incarnation' | 'generation' | 'stop' | 'logFrom'>;
+
 /** Whether there is to be a live page where the spec does not say; `never`: not even where it does. */
 export type ViewWish = 'on' | 'off' | 'never';
 
@@ -38,6 +41,8 @@ export type ToAngel =
 	| { do: 'version'; bundle: string }
 	| { do: 'ended'; exitCode: number; lines: string[] }
 	| { do: 'spawn'; order: SpawnOrder }
+	/** A spare is that child from now on. */
+	| ({ do: 'assign' } & Assigned)
 	/** Its end is known, and written down. */
 	| { do: 'heard'; workerId: string }
 	| { do: 'signal'; workerId: string; signal: 'SIGTERM' | 'SIGKILL' };

@@ -488,6 +488,8 @@ class Angel {
 				return this.#send({ type: 'master.ended', exitCode: message.exitCode, lines: message.lines });
 			case 'spawn':
 				return this.#processes?.spawn(message.order);
+			case 'assign':
+				return this.#processes?.assign(message);
 			case 'heard':
 				return this.#processes?.heard(message.workerId);
 			case 'signal':

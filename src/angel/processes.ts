@@ -10,7 +10,7 @@ import { findMarked, isAlive, killGroup, killOne, startTicks } from '../hosts/pr
 import { Strays } from '../hosts/strays.ts';
 import type { Leftover } from '../master/host.ts';
 import { type Entry, type Identity, Inventory, isStillThere, readInventory } from './inventory.ts';
-import type { SpawnOrder } from './link.ts';
+import type { Assigned, SpawnOrder } from './link.ts';
 import type { Sockets } from './sockets.ts';
 import type { Estate } from './succession.ts';
 
@@ -181,6 +181,17 @@ export class Processes {
 			this.#looking = undefined;
 		}
 		for (const held of foreign) if (!isAlive(held.entry)) this.#exited(held, null, null);
+	}
+
+	/** What was started as a spare is another child now: so the next master will find it, and the next angel. */
+	assign({ workerId, ...assigned }: Assigned): void {
+		this.#count(assigned.path, assigned.incarnation);
+		const held = this.#held.get(workerId);
+		const ended = this.#ended.get(workerId);
+		if (ended !== undefined) Object.assign(ended, assigned);
+		if (held === undefined) return;
+		Object.assign(held.entry, assigned);
+		this.#inventory.add(held.entry);
 	}
 
 	/** To a group that an angel made. */

@@ -36,6 +36,8 @@ export interface ChildStatus {
 	/** Of its output: what rotation has dropped so far. */
 	droppedOutputBytes?: number;
 	accept?: 'shared' | 'slots' | null;
+	/** Spares of its group of instances; null: it is to have none. */
+	standby?: { wanted: number; loaded: number } | null;
 	/** Why it is down for good: gaveUp, fatal, finished, stopped or paused. */
 	standing?: string | null;
 	/** Stopped until it is resumed. */

@@ -76,10 +76,10 @@ function formatOf({ json, raw }: LogsOptions, alone: boolean): (child: string, l
 	return terminalLines({ colour: isTTY && !process.env.NO_COLOR, raw: asWritten }).output;
 }
 
-/** The child itself, an instance of it, or something below it. */
+/** The child itself, an instance or a spare of it, or something below it. */
 function isMeant(child: string, childPath: string | undefined): boolean {
 	if (childPath === undefined) return !ROLES.has(child);
-	return child === childPath || child.replace(/\.\d+$/, '') === childPath || child.startsWith(`${childPath}/`);
+	return child === childPath || child.replace(/\.(standby-)?\d+$/, '') === childPath || child.startsWith(`${childPath}/`);
 }
 
 function childrenWithOutput(dir: string): string[] {

@@ -50,8 +50,10 @@ export function headLines(facts: TreeStatus, { paint, now }: { paint: Paint; now
 }
 
 function cellsOf({ child, depth, mark = '', whole = depth === 0 }: TableRow, now: number): string[] {
-	const { path, state, substate, standing, lastExit, memoryBytes, cpuPercent } = child;
-	const more = standing ?? (substate === 'healthy' || substate === 'steady' ? null : substate);
+	const { path, state, substate, standing, standby, lastExit, memoryBytes, cpuPercent } = child;
+	const why = standing ?? (substate === 'healthy' || substate === 'steady' ? null : substate);
+	const spares = standby && standing == null ? `standby ${standby.loaded}/${standby.wanted}` : null;
+	const more = [why, spares].filter(Boolean).join(', ');
 	return [
 		'  '.repeat(depth) + mark + (whole ? path : path.slice(path.lastIndexOf('/') + 1)),
 		more ? `${state} (${more})` : state,

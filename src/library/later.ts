@@ -1,7 +1,7 @@
 /** In the place of a host that is opened when it is first needed: what is asked of it before waits, in order. */
 import type { Host, Run, Tell } from '../master/host.ts';
 
-type Asked = Exclude<keyof Host, 'discard' | 'adopt' | 'admit' | 'changed'>;
+type Asked = Exclude<keyof Host, 'discard' | 'adopt' | 'activate' | 'admit' | 'changed'>;
 
 export class LaterHost implements Host {
 	readonly #open: () => Promise<Host>;
@@ -39,6 +39,11 @@ export class LaterHost implements Host {
 
 	kill(run: Run): void {
 		this.#ask('kill', run);
+	}
+
+	/** A spare has been loaded: it is open. */
+	activate(run: Run): void {
+		this.#host?.activate?.(run);
 	}
 
 	/** As long as it is not open nothing of it serves. */

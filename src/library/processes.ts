@@ -102,7 +102,7 @@ export class LocalProcesses {
 		this.host = new ProcessHost({
 			dir,
 			base,
-			link: { send: (message) => this.#order(message) },
+			link: { send: (message) => this.#order(message), flush: () => {} },
 			workers: this.workers,
 			slotsAt: (address) => this.slotsAt(address),
 			tell,
@@ -142,6 +142,7 @@ export class LocalProcesses {
 
 	#order(message: ToAngel): void {
 		if (message.do === 'spawn') this.#processes.spawn(message.order);
+		else if (message.do === 'assign') this.#processes.assign(message);
 		else if (message.do === 'signal') this.#processes.signal(message.workerId, message.signal);
 	}
 }

@@ -10,6 +10,7 @@ import type { Step } from '../kernel/kernel.ts';
 import type { Tell } from '../master/host.ts';
 import { Hosts } from '../master/hosts.ts';
 import { pathOf } from '../master/paths.ts';
+import { isPool } from '../master/standbys.ts';
 import { StatusReader } from '../master/status.ts';
 import { RequestError, Tree, type TreeNews } from '../master/tree.ts';
 import { checkSpec, resolveSpec, SpecError } from '../spec/check.ts';
@@ -192,7 +193,7 @@ class Local implements Running<TreeDeclaration> {
 	}
 
 	#watch({ id, from, to, at }: Step): void {
-		if (from === to) return;
+		if (from === to || isPool(id)) return;
 		const isWorker = id.startsWith('worker:');
 		const exit = isWorker && to === 'dead' ? (this.#running.kernel.context(id) as WorkerContext | undefined)?.exit : null;
 		this.#feed.put({

@@ -17,6 +17,8 @@ export interface Run {
 	/** What it begins with, where its spec does not say: an instance of a dynamic supervisor. */
 	input?: unknown;
 	stop: StopSpec;
+	/** `spare`: it is loaded ahead of need, and is nobody yet. `activated`: it was one, and its process goes on as this child. */
+	standby?: 'spare' | 'activated';
 	/** It is ready and accepts nothing until it is admitted: a failure of its costs no request. */
 	waits?: boolean;
 }
@@ -38,6 +40,8 @@ export interface Leftover extends Found {
  */
 export interface Host {
 	launch(run: Run): void;
+	/** The process of a spare, which has this very worker id, is to go to work as this child. */
+	activate?(run: Run): void;
 	/** It runs already, or has just ended: an earlier master started it. */
 	adopt?(run: Run, left: Leftover): void;
 	watchReadiness(run: Run): void;

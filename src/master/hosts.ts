@@ -19,6 +19,10 @@ export class Hosts implements Host {
 		this.#of(run).launch(run);
 	}
 
+	activate(run: Run): void {
+		this.#of(run).activate?.(run);
+	}
+
 	adopt(run: Run, left: Leftover): void {
 		this.#of(run).adopt?.(run, left);
 	}

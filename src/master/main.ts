@@ -30,9 +30,11 @@ import { Door } from '../view/door.ts';
 import type { Leftover, Tell } from './host.ts';
 import { Hosts } from './hosts.ts';
 import { Operator } from './operator.ts';
+import { pathOf } from './paths.ts';
 import { ProcessHost } from './processes.ts';
 import { isRollout, type SavedGeneration } from './reloads.ts';
 import { StandIn } from './stand-in.ts';
+import { isSparePath } from './standbys.ts';
 import { StatusReader } from './status.ts';
 import { isOfTree, Tree, type TreeNews } from './tree.ts';
 import { SpecVersions, versionFile } from './versions.ts';
@@ -60,7 +62,10 @@ let ended = false;
 /** Null as long as there is an angel. */
 let standIn: StandIn | null = null;
 const toAngel = new Link<ToAngel, ToMaster>(new net.Socket({ fd: LINK_FD }), hear, loseAngel);
-const link: Pick<typeof toAngel, 'send'> = { send: (message) => (standIn ?? toAngel).send(message) };
+const link: Pick<typeof toAngel, 'send' | 'flush'> = {
+	send: (message) => (standIn ?? toAngel).send(message),
+	flush: (done) => toAngel.flush(done),
+};
 link.send({ do: 'hello' });
 
 function hear(message: ToMaster): void {
@@ -254,13 +259,14 @@ function startWhenLoaded(): void {
 				if (phase !== from.split('.')[0] && phase !== 'done') news('info', 'reload.phase', `reload: ${phase}`, { phase });
 			}
 			if (isOfTree(id)) return;
-			door?.recorder?.record(step);
+			if (!isSparePath(pathOf(id))) door?.recorder?.record(step);
 			if (from === to) return;
 			const childPath = /^worker:(.*)#(\d+)$/.exec(id);
 			if (childPath === null || from.split('.')[0] === to.split('.')[0]) return;
 			const [, which, number] = childPath as unknown as [string, string, string];
 			const ended = to === 'dead' ? (running.kernel.context(id) as WorkerContext | undefined)?.exit : null;
-			const message = ended == null ? `${which} is ${to.split('.')[0]}` : describe(which, ended);
+			const state = to === 'running.healthy' && isSparePath(which) ? 'loaded' : to.split('.')[0];
+			const message = ended == null ? `${which} is ${state}` : describe(which, ended);
 			news('info', `child.${to.split('.')[0]}`, message, { path: which, incarnation: Number(number), from, to });
 		},
 	});

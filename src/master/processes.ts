@@ -14,7 +14,7 @@ import type { Spare } from '../worker/cover.ts';
 import type { Host, Leftover, Run, Tell } from './host.ts';
 import { type Handed, Slots } from './slots.ts';
 import { keepProbing, patternOf, pause, type Surroundings, untilPassed } from './watches.ts';
-import type { Workers } from './workers.ts';
+import type { Readiness, Workers } from './workers.ts';
 
 export interface ProcessHostOptions {
 	/** The state folder of the tree. */
@@ -22,7 +22,7 @@ export interface ProcessHostOptions {
 	/** The folder of the spec: what is relative is relative to it. */
 	base: string;
 	/** Where its orders go. */
-	link: Pick<Link<ToAngel, ToMaster>, 'send'>;
+	link: Pick<Link<ToAngel, ToMaster>, 'send' | 'flush'>;
 	workers: Workers;
 	/** How many sockets there are at an address. */
 	slotsAt: (address: ListenSpec) => number;
@@ -144,15 +144,45 @@ export class ProcessHost implements Host {
 		};
 		this.#held.set(run.workerId, held);
 		if (token !== null) {
-			this.#options.workers.expect(run.workerId, token, spec?.ready.kind === 'signal');
+			this.#options.workers.expect(run.workerId, token, readinessOf(run));
 			// It may have waited for the word that its master died over.
 			this.#options.workers.accept(run.workerId);
 		}
+		// So may a spare; what is none any more does not care.
+		if (spec?.kind === 'node' && spec.standby > 0 && run.standby === undefined) this.#assign(run, spec);
 		// This master has taken note of it now.
 		if (ended !== null) return this.#options.link.send({ do: 'heard', workerId: run.workerId });
-		if (spec === null || (spec.ready.kind !== 'probe' && spec.live === null)) return;
+		if (spec !== null) this.#learnSurroundings(held, spec);
+	}
+
+	/** First the angel knows whose place it takes: a next master finds it there, and says again what it is to do. */
+	activate(run: Run): void {
+		const { workerId, path: childPath, incarnation, generation, stop } = run;
+		const spec = run.spec as NodeSpec;
+		const held = this.#held.get(workerId);
+		if (held === undefined || held.pid === null) return this.#failed(workerId, 'its standby is gone');
+		held.over?.abort();
+		const logFrom = fs.statSync(logFile(this.#options.dir, childPath), { throwIfNoEntry: false })?.size ?? 0;
+		Object.assign(held, { run, over: null, logFrom, look: firstLook() });
+		const { link, tell } = this.#options;
+		link.send({ do: 'assign', workerId, path: childPath, incarnation, generation, stop, logFrom });
+		link.flush();
+		this.#assign(run, spec);
+		tell(workerId, { type: 'process.spawned', pid: held.pid, startTicks: held.startTicks });
+		this.#learnSurroundings(held, spec);
+	}
+
+	#assign(run: Run, spec: NodeSpec): void {
+		const slots = Object.fromEntries(this.#slots.ownOf(spec).map(({ address, slot }) => [address.name, slot]));
+		const output = logFile(this.#options.dir, run.path);
+		this.#options.workers.assign(run.workerId, { path: run.path, output, slots }, readinessOf(run));
+	}
+
+	/** What its probes run in, if it has any. */
+	#learnSurroundings({ run, around }: Held, spec: ProcessSpec): void {
+		if (spec.ready.kind !== 'probe' && spec.live === null) return;
 		childEnvironment(spec, this.#options.base, this.#environment, this.#namesOf(run)).then(
-			(env) => Object.assign(held.around.env, env),
+			(env) => Object.assign(around.env, env),
 			// Its probes go without what is declared.
 			() => {},
 		);
@@ -252,7 +282,10 @@ export class ProcessHost implements Host {
 		const { dir, base, workers, newToken } = this.#options;
 		const token = newToken();
 		const listen = spec.listen.map((entry, index) => ({ ...entry, fd: FIRST_SOCKET + index }));
-		const spares = this.#slots.sparesOf(spec);
+		const isSpare = run.standby === 'spare';
+		const { own: sockets, spares } = isSpare
+			? this.#slots.everyOf(spec)
+			: { own: this.#slots.ownOf(spec), spares: this.#slots.sparesOf(spec) };
 		const own = this.#namesOf(run);
 		if (spec.kind === 'node') {
 			own.CHOIR_CONTROL = socketPath(dir, 'control.sock');
@@ -262,6 +295,7 @@ export class ProcessHost implements Host {
 			own.CHOIR_DRAIN_MS = String(spec.stop.drainMs);
 			own.CHOIR_LISTEN = JSON.stringify(listen);
 			if (run.waits === true) own.CHOIR_ACCEPT = 'later';
+			if (isSpare) own.CHOIR_STANDBY = '1';
 			own.CHOIR_SPARES = JSON.stringify(sparesIn(spares, FIRST_SOCKET + listen.length));
 		}
 		if (listen.length > 0) {
@@ -275,7 +309,7 @@ export class ProcessHost implements Host {
 			around.env = lookers;
 		}
 		const { file, args } = spec.kind === 'node' ? await this.#nodeCommand(spec, run.generation) : commandOf(spec.run, listen.length > 0);
-		workers.expect(run.workerId, token, spec.ready.kind === 'signal');
+		workers.expect(run.workerId, token, readinessOf(run));
 		// Another one of this path may be writing: a reload starts the new beside the old.
 		const isAlone = [...this.#held.values()].every((other) => other === held || other.run.path !== run.path);
 		if (isAlone) await this.#upkeep.beforeStart(run.path, spec.logs);
@@ -290,7 +324,7 @@ export class ProcessHost implements Host {
 			args,
 			cwd: around.cwd,
 			env,
-			sockets: [...this.#slots.ownOf(spec), ...spares],
+			sockets: [...sockets, ...spares],
 			stop,
 			logFrom: held.logFrom,
 		};
@@ -342,6 +376,12 @@ export class ProcessHost implements Host {
 			if (spec !== null) this.#upkeep.look(childPath, (spec as ProcessSpec).logs, held.look);
 		}
 	}
+}
+
+/** Which word of a worker says that it is ready. */
+function readinessOf({ spec, standby }: Run): Readiness {
+	if (standby === 'spare') return 'loaded';
+	return spec?.ready.kind === 'signal' ? 'ready' : null;
 }
 
 /** The descriptors of spare sockets, which begin with `from`. */

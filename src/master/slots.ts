@@ -49,9 +49,21 @@ export class Slots {
 		});
 	}
 
+	/** For a spare, which does not know yet whose place it takes: one of each address in the order of these, then all of them. */
+	everyOf(spec: ProcessSpec): { own: Handed[]; spares: Handed[] } {
+		const own = spec.listen.map((address) => ({ address, slot: 0 }));
+		const spares = own.flatMap(({ address }) => {
+			const count = this.#slotsAt(address);
+			if (count === 1) return [];
+			const copies = Math.max(1, Math.min(MAX_COPIES, Math.floor(MAX_DESCRIPTORS / count)));
+			return Array.from({ length: count * copies }, (_, index) => ({ address, slot: index % count }));
+		});
+		return { own, spares };
+	}
+
 	/** The state of an incarnation has changed. */
-	changed({ path, workerId, incarnation, spec }: Run, state: string): void {
-		if (spec?.kind !== 'node' || spec.listen.length === 0) return;
+	changed({ path, workerId, incarnation, spec, standby }: Run, state: string): void {
+		if (standby === 'spare' || spec?.kind !== 'node' || spec.listen.length === 0) return;
 		const slots = Math.max(...spec.listen.map((address) => this.#slotsAt(address)));
 		if (slots === 1) return;
 		const [above] = splitPath(path);

@@ -2,6 +2,7 @@
 import type { Accept, ChildSpec, Exit, ListenSpec } from '../../machines/spec.ts';
 import { sample } from '../hosts/proc.ts';
 import type { ThreadUsage } from '../hosts/threads.ts';
+import type { StandbyStatus } from './standbys.ts';
 import type { ChildView } from './view.ts';
 
 export interface ExitStatus {
@@ -38,6 +39,8 @@ export interface ChildStatus {
 	note: string | null;
 	/** How it comes to its connections; null: it declares no address. */
 	accept: Accept | null;
+	/** Spares of its group of instances; null: it is to have none. */
+	standby: StandbyStatus | null;
 	/** What the worker last said of itself, by `status()`. */
 	says: string | null;
 	/** Of its output: what rotation has dropped so far. */
@@ -119,6 +122,7 @@ export class StatusReader {
 			paused: standing === 'paused',
 			note,
 			accept: this.#acceptOf(spec),
+			standby: view.standby,
 			says: workerId === null ? null : this.says(workerId),
 			droppedOutputBytes: this.#sources.droppedBytes(view.path),
 		};

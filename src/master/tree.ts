@@ -22,6 +22,7 @@ import type {
 	SupervisorSpec,
 	TreeSpec,
 } from '../../machines/spec.ts';
+import { takesSpare } from '../../machines/standby.ts';
 import type { WorkerContext, WorkerEffects, WorkerEvent, WorkerInput } from '../../machines/worker.ts';
 import { workerMachine } from '../../machines/worker.ts';
 import type { Asked as AskedOfWorld } from '../kernel/chart.ts';
@@ -32,6 +33,7 @@ import { Agenda, isAgenda, type Operations } from './agenda.ts';
 import type { Host, Leftover, Run } from './host.ts';
 import { joinPath, pathOf, runId, splitPath, supervisorId } from './paths.ts';
 import { allOf, isRollout, type Planned, type Reloaded, type ReloadStatus, Reloads, type SavedRollout, type Versions } from './reloads.ts';
+import { isPool, isSparePath, Standbys } from './standbys.ts';
 import { type ChildView, type Counts, childPaths, countsOf, type Known, type Listed, listOf, viewAt, viewOf } from './view.ts';
 
 /** Something that people want to know. `event` is its name, `message` one sentence. */
@@ -136,6 +138,9 @@ export class Tree {
 	#spec: TreeSpec;
 	readonly #reloads: Reloads | null;
 	readonly #agenda: Agenda;
+	readonly #standbys: Standbys;
+	/** How the latest incarnation of a path went: nobody had asked it to, or somebody had. */
+	readonly #unasked = new Map<string, boolean>();
 	/** In the middle of a reload: children that are of the next version already, and numbers that its candidates have. */
 	readonly #ahead = new Map<string, number>();
 	readonly #given = new Map<string, number>();
@@ -173,6 +178,7 @@ export class Tree {
 				const run = this.#runs.get(machine);
 				if (run?.spec?.kind === 'node') this.#options.host.changed?.(run, this.kernel.state(machine) ?? 'dead');
 				if (isOfTree(machine) || (run !== undefined && this.#reloads?.owns(run))) return;
+				this.#standbys.changed(machine);
 				const path = pathOf(machine);
 				if (path === '' || this.#specs.has(path)) this.#changes.set(path, at);
 			},
@@ -203,9 +209,11 @@ export class Tree {
 			generationOf: (machine) => this.#runs.get(machine)?.generation ?? this.generation,
 			lastExits: this.#lastExits,
 			changes: this.#changes,
+			standbyOf: (spec) => this.#standbys.statusOf(spec),
 		};
 		this.#reloads = options.versions === undefined ? null : this.#makeReloads(options.versions);
 		this.#agenda = this.#makeAgenda();
+		this.#standbys = this.#makeStandbys();
 		this.#learn(options.spec.root);
 	}
 
@@ -227,6 +235,7 @@ export class Tree {
 		this.#stopped = mode;
 		this.#agenda.stop();
 		this.#reloads?.stop(mode);
+		this.#standbys.stop(mode);
 		if (this.#rootStarted) this.kernel.send(supervisorId(''), { type: 'stop', mode });
 	}
 
@@ -401,11 +410,13 @@ export class Tree {
 						this.#incarnations.set(path, incarnation);
 						this.#changes.set(path, this.kernel.clock.now());
 					}
+					this.#standbys.switched(new Set(incarnations.keys()));
 				},
 				news: (...news) => this.#news(...news),
 				over: () => {
 					this.#ahead.clear();
-					if (this.#end !== null) this.#options.ended(this.#end);
+					this.#endWhenAlone();
+					this.#standbys.lookAtAll();
 					return this.state === 'running';
 				},
 			},
@@ -441,6 +452,36 @@ export class Tree {
 			reloads: this.#reloads,
 			news: (...news) => this.#news(...news),
 		});
+	}
+
+	#makeStandbys(): Standbys {
+		return new Standbys({
+			kernel: this.kernel,
+			specOf: (path) => this.#specs.get(path),
+			generation: () => this.generation,
+			newId: this.#options.newId,
+			chance: this.#options.chance,
+			start: (run) => this.#startWorker(run, null),
+			adopt: (run, left) => {
+				this.#options.host.adopt?.(run, left);
+				this.#startWorker(run, { pid: left.pid, startTicks: left.startTicks, ready: false, asked: false });
+				this.tell(run.workerId, { type: 'adopted' });
+			},
+			release: ({ workerId, path, incarnation }) => {
+				const machine = runId(path, incarnation);
+				this.kernel.remove(machine);
+				this.#runs.delete(machine);
+				this.#machines.delete(workerId);
+			},
+			isReloading: () => this.#reloads?.holds ?? false,
+			gone: () => this.#endWhenAlone(),
+			news: (...news) => this.#news(...news),
+		});
+	}
+
+	/** The tree has ended when nobody of it is left: not what a reload had in its hands, and no spare. */
+	#endWhenAlone(): void {
+		if (this.#end !== null && !this.#reloads?.isActive && this.#standbys.isEmpty) this.#options.ended(this.#end);
 	}
 
 	#childrenOf(supervisor: string): Child[] {
@@ -743,6 +784,8 @@ export class Tree {
 		this.#resume(this.#spec.root, legacy, supervisors, facts);
 		// What a reload has begun or replaced was in use: it may finish what it does.
 		const how = rollout === undefined || rollout.state === 'done' ? 'fast' : 'drain';
+		for (const [path, incarnation] of all.asked) this.#standbys.know(path, incarnation);
+		this.#standbys.adopt(all.found.filter(({ path }) => isSparePath(path)));
 		for (const each of all.found) if (each.ended === null && !this.#machines.has(each.workerId)) this.#stopStray(each, how);
 		if (this.#stopped !== null) this.kernel.send(supervisorId(''), { type: 'stop', mode: this.#stopped });
 		for (const path of supervisors) this.kernel.send(supervisorId(path), { type: 'resumed' });
@@ -925,7 +968,7 @@ export class Tree {
 
 	/** What a supervisor has in mind after a step, before it is done. */
 	#writeDown(machine: string, asked: readonly AskedOfWorld[]): void {
-		if (isOfTree(machine)) {
+		if (isRollout(machine) || isAgenda(machine)) {
 			const set = isRollout(machine) ? (this.#reloads as Reloads).record() : this.#agenda.record();
 			if (Object.keys(set).length > 0) this.#options.journal?.write(set);
 			return;
@@ -1027,12 +1070,23 @@ export class Tree {
 		const child = dynamic ? (this.#specOf(path) as ChildSpec) : (this.#specs.get(path) as ChildSpec);
 		if (!dynamic) this.#incarnations.set(path, incarnation);
 		if (supervises(child)) return this.#startSupervisor(child);
+		const spare = this.#spareFor(path);
 		// Within this process a short name is enough.
-		const workerId = child.kind === 'actor' ? `a${this.#nextActor++}` : this.#options.newId();
+		const workerId = spare?.workerId ?? (child.kind === 'actor' ? `a${this.#nextActor++}` : this.#options.newId());
 		const input = dynamic ? this.#inputs.get(path) : undefined;
 		const generation = this.#ahead.get(path) ?? this.generation;
 		const run: Run = { workerId, path, incarnation, generation, spec: child, stop: child.stop };
+		if (spare !== null) run.standby = 'activated';
 		this.#startWorker(input === undefined ? run : { ...run, input }, null);
+	}
+
+	/** In the place of a new process; null: there is none, or none is to be taken. */
+	#spareFor(path: string): Run | null {
+		const unasked = this.#unasked.get(path);
+		this.#unasked.delete(path);
+		// Whoever asks for a restart means all that has changed since.
+		if (unasked === false) this.#standbys.renew(path);
+		return unasked === true && !this.#ahead.has(path) ? this.#standbys.take(path) : null;
 	}
 
 	#supervisorEnded({ path, ...spec }: SupervisingSpec, end: SupervisorEnd): void {
@@ -1050,10 +1104,10 @@ export class Tree {
 			for (const { id, added } of context?.children.values() ?? []) if (added && !stay.has(id)) this.#forget(joinPath(path, id));
 		}
 		if (path === '') {
-			if (!this.#reloads?.isActive) return this.#options.ended(end);
-			// The tree has ended when nobody of it is left.
 			this.#end = end;
-			return this.#reloads.stop(end.why === 'asked' ? 'drain' : 'fast');
+			if (this.#reloads?.isActive) this.#reloads.stop(end.why === 'asked' ? 'drain' : 'fast');
+			if (!this.#standbys.isEmpty) this.#standbys.stop('fast');
+			return this.#endWhenAlone();
 		}
 		const { why, reason, message } = end;
 		if (why === 'exhausted' || why === 'startFailed')
@@ -1093,7 +1147,11 @@ export class Tree {
 		const { host } = this.#options;
 		const of = (machine: string) => this.#runs.get(machine) as Run;
 		return {
-			launch: (_, machine) => host.launch(of(machine)),
+			launch: (_, machine) => {
+				const run = of(machine);
+				if (run.standby === 'activated') host.activate?.(run);
+				else host.launch(run);
+			},
 			watchReadiness: (_, machine) => host.watchReadiness(of(machine)),
 			watchLiveness: (_, machine) => host.watchLiveness(of(machine)),
 			askToDrain: (_, machine) => host.askToDrain(of(machine)),
@@ -1102,9 +1160,11 @@ export class Tree {
 			reportReady: (_, machine) => {
 				const run = of(machine);
 				if (this.#reloads?.owns(run)) return this.#reloads.becameReady(run);
+				if (this.#standbys.owns(run)) return this.#standbys.loaded(run);
 				const { path, incarnation } = run;
 				const [above, id] = splitPath(path);
 				this.kernel.send(supervisorId(above), { type: 'child.ready', id, incarnation, at: this.kernel.clock.now() });
+				this.#standbys.look(path);
 			},
 			reportSuspect: ({ why }, machine) => {
 				const { path } = of(machine);
@@ -1117,15 +1177,19 @@ export class Tree {
 			},
 			reportDeath: ({ exit }, machine) => {
 				const run = of(machine);
+				const { doom } = this.kernel.context(machine) as WorkerContext;
 				host.forget(run);
 				this.#runs.delete(machine);
 				this.#machines.delete(run.workerId);
 				this.kernel.remove(machine);
 				if (this.#reloads?.owns(run)) this.#reloads.died(run, exit);
+				else if (this.#standbys.owns(run)) this.#standbys.died(run, exit);
 				else if (run.spec !== null) {
+					if (run.spec.kind === 'node' && run.spec.standby > 0) this.#unasked.set(run.path, takesSpare({ doom }));
 					// Before its supervisor makes something of it.
 					if (run.generation > this.generation) this.#reloads?.failed(run, exit);
 					this.#reportToSupervisor(run.path, run.incarnation, exit);
+					this.#standbys.look(run.path);
 				}
 			},
 		};
@@ -1142,8 +1206,8 @@ export class Tree {
 	}
 }
 
-/** What is about the tree as a whole, and not about a child. */
-export const isOfTree = (machine: string) => isRollout(machine) || isAgenda(machine);
+/** What is about several children, or the whole tree. */
+export const isOfTree = (machine: string) => isRollout(machine) || isAgenda(machine) || isPool(machine);
 
 function reloadedOf({ steps, end }: TreeOperation): Reloaded {
 	const told = steps[0]?.result as Reloaded | undefined;

@@ -6,6 +6,7 @@ import type { ChildSpec, DynamicSpec, Exit, SupervisorSpec, WorkSpec } from '../
 import type { WorkerContext } from '../../machines/worker.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { joinPath, runId, splitPath, supervisorId } from './paths.ts';
+import type { StandbyStatus } from './standbys.ts';
 
 /** Of a dynamic supervisor so many children are shown: there may be a hundred thousand. */
 const MAX_SHOWN = 100;
@@ -27,6 +28,8 @@ export interface ChildView {
 	/** Monotonic ms of the last change of state, or null. */
 	sinceMs: number | null;
 	lastExit: Exit | null;
+	/** Spares of its group; null: it is to have none. */
+	standby: StandbyStatus | null;
 	/** How many there are; `children` may hold fewer. null: it is no supervisor. */
 	count: number | null;
 	children: ChildView[];
@@ -61,6 +64,7 @@ export interface Known {
 	lastExits: ReadonlyMap<string, Exit>;
 	/** When each path last changed its state. */
 	changes: ReadonlyMap<string, number>;
+	standbyOf: (spec: ChildSpec) => StandbyStatus | null;
 }
 
 const standings: Record<string, string> = {
@@ -157,6 +161,7 @@ function childView(known: Known, path: string, spec: ChildSpec, child: Child | u
 		note: standing !== null && lastExit !== null ? `${describe(path, lastExit)}${standings[standing]}` : null,
 		sinceMs: known.changes.get(path) ?? null,
 		lastExit,
+		standby: known.standbyOf(spec),
 		count: countIn(kernel, spec),
 		children: [],
 	};
@@ -190,6 +195,7 @@ function memberView({ kernel, generationOf }: Known, path: string, id: string, t
 		note: null,
 		sinceMs: readyAt,
 		lastExit: null,
+		standby: null,
 		count: null,
 		children: [],
 	};

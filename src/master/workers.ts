@@ -9,14 +9,27 @@ interface Expected {
 	connection: Connection | null;
 	/** The most that it has said of its own peak. */
 	maxRssBytes: number | null;
-	/** Whether its word counts for readiness. */
-	ready: boolean;
+	/** Which of its words counts for readiness: that it is loaded, if it is a spare. */
+	ready: Readiness;
+	/** What it is to become, until it is ready as that. */
+	assignment: Assignment | null;
 	/** It was told to accept, in case it waits for that. */
 	accepts: boolean;
 	/** The sockets that the angel wants back from it, and where to; null: none. */
 	wanted: { to: string; sockets: AskedBack } | null;
 	/** The slots that it covers; null: none has been said. */
 	cover: readonly number[] | null;
+}
+
+export type Readiness = 'ready' | 'loaded' | null;
+
+/** What a spare has to know to go to work. */
+export interface Assignment {
+	path: string;
+	/** The file that its output goes to from now on. */
+	output: string;
+	/** Which of the sockets of an address is its own, by the name of the address. */
+	slots: Record<string, number>;
 }
 
 /** Words that workers say, as opposed to requests of users. */
@@ -34,11 +47,20 @@ export class Workers {
 	}
 
 	/** A worker that is about to be spawned, and the word by which it will be known. */
-	expect(workerId: string, token: string, readyBySignal: boolean): void {
+	expect(workerId: string, token: string, ready: Readiness): void {
 		this.#expected.set(workerId, {
-			...{ token, ready: readyBySignal, connection: null, maxRssBytes: null },
-			...{ accepts: false, wanted: null, cover: null },
+			...{ token, ready, connection: null, maxRssBytes: null },
+			...{ assignment: null, accepts: false, wanted: null, cover: null },
 		});
+	}
+
+	/** A spare is to go to work; it is told as often as it takes. */
+	assign(workerId: string, assignment: Assignment, ready: Readiness): void {
+		const expected = this.#expected.get(workerId);
+		if (expected === undefined) return;
+		expected.ready = ready;
+		expected.assignment = assignment;
+		expected.connection?.send({ do: 'activate', ...assignment });
 	}
 
 	/** As soon as it says hello, it is asked for sockets that it holds alone. */
@@ -100,7 +122,8 @@ export class Workers {
 			case 'beat':
 				return this.#tell(workerId, { type: 'heartbeat' });
 			case 'ready':
-				if (expected.ready) this.#tell(workerId, { type: 'process.ready' });
+				if (request.standby !== true) expected.assignment = null;
+				if (expected.ready === (request.standby === true ? 'loaded' : 'ready')) this.#tell(workerId, { type: 'process.ready' });
 				return;
 			case 'drain.acknowledged':
 				return this.#tell(workerId, { type: 'drain.acknowledged' });
@@ -121,6 +144,7 @@ export class Workers {
 		expected.connection?.destroy();
 		expected.connection = connection;
 		connection.context.set('workerId', worker);
+		if (expected.assignment !== null) connection.send({ do: 'activate', ...expected.assignment });
 		if (expected.accepts) connection.send({ do: 'accept' });
 		if (expected.wanted !== null) connection.send({ do: 'sockets.wanted', ...expected.wanted });
 		if (expected.cover !== null) connection.send({ do: 'cover', slots: expected.cover });

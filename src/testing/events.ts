@@ -2,7 +2,7 @@
 import type { ExitReason } from '../../machines/spec.ts';
 
 /**
- * One thing that happened. `kind`: `asked`: what a process was asked (`launch`, `drain`, `terminate`, `kill`); `state`: a child or a
+ * One thing that happened. `kind`: `asked`: what a process was asked (`launch`, `activate`, `drain`, `terminate`, `kill`); `state`: a child or a
  * supervisor is in it now; `fault`: what the test did; `news`: what the tree says of itself.
  */
 export interface WorldEvent {
@@ -23,7 +23,7 @@ const signs = { asked: '<', state: '=', fault: '!', news: '~' } as const;
 /** `6000  web.1 = dead (killed)`. The tree itself goes by its name. */
 export function lineOf({ at, kind, path, incarnation, what, reason }: WorldEvent, tree: string): string {
 	const subject = path === '' ? tree : path;
-	const number = what === 'launch' && incarnation > 1 ? ` #${incarnation}` : '';
+	const number = (what === 'launch' || what === 'activate') && incarnation > 1 ? ` #${incarnation}` : '';
 	// Sentences begin with their subject, which is there already.
 	const said = kind === 'news' && what.startsWith(`${subject} `) ? what.slice(subject.length + 1) : what;
 	return `${at}  ${subject} ${signs[kind]} ${said}${number}${reason === null ? '' : ` (${reason})`}`;

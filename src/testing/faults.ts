@@ -158,6 +158,8 @@ export function targetOf(name: FaultName, world: World, chance: () => number): s
 export function strike(world: World, { fault, path, value }: FaultStep): void {
 	if (fault === null || world.ended !== null) return;
 	if (faults[fault].of === 'living' && ![...world.processes()].some(({ phase, run }) => phase === 'alive' && run.path === path)) return;
+	// A spare is known from its first launch on.
+	if (faults[fault].of === 'work' && !world.paths.includes(path)) return;
 	faults[fault].strike(world, path, value);
 }
 

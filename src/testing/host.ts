@@ -7,10 +7,11 @@ import type { Host, Run } from '../master/host.ts';
 import { type Conduct, usual } from './behaviour.ts';
 
 /** What a process can be asked. */
-export type Request = 'launch' | 'drain' | 'terminate' | 'kill';
+export type Request = 'launch' | 'activate' | 'drain' | 'terminate' | 'kill';
 
 export interface SimulatedProcess {
-	readonly run: Run;
+	/** Another one when it was a spare. */
+	run: Run;
 	readonly kind: WorkSpec['kind'];
 	readonly pid: number;
 	/** `spawning`: launched, and there is no process yet. */
@@ -40,6 +41,9 @@ export interface SimulatedHostOptions {
 	/** Told of each request, before it is carried out. */
 	asked: (run: Run, what: Request) => void;
 }
+
+/** From the word to a spare until it is ready as a child. */
+const ACTIVATE_MS = 1;
 
 export class SimulatedHost implements Host {
 	readonly conducts = new Map<string, Conduct>();
@@ -178,7 +182,18 @@ export class SimulatedHost implements Host {
 		this.#later(process, 'spawn', this.conductOf(run.path).spawnMs);
 	}
 
-	watchReadiness({ workerId, path, spec }: Run): void {
+	activate(run: Run): void {
+		this.#options.asked(run, 'activate');
+		const process = this.#processes.get(run.workerId);
+		if (process?.phase !== 'alive') return;
+		process.run = run;
+		process.ready = false;
+		this.#tell(process, { type: 'process.spawned', pid: process.pid, startTicks: process.pid });
+		const { exitMs, code } = this.conductOf(run.path);
+		if (exitMs !== null) this.#later(process, 'end', exitMs, true, code);
+	}
+
+	watchReadiness({ workerId, path, spec, standby }: Run): void {
 		const process = this.#processes.get(workerId);
 		if (process === undefined || spec === null) return;
 		const { ready } = spec;
@@ -188,7 +203,8 @@ export class SimulatedHost implements Host {
 		if (ready.kind === 'spawned') return this.#sayReady(process);
 		const { readyMs, spawnMs } = this.conductOf(path);
 		if (ready.kind === 'after') return this.#later(process, 'ready', ready.afterMs);
-		if (readyMs !== 'never') this.#later(process, 'ready', Math.max(0, readyMs - spawnMs));
+		const isLoaded = standby === 'activated';
+		if (readyMs !== 'never') this.#later(process, 'ready', isLoaded ? ACTIVATE_MS : Math.max(0, readyMs - spawnMs));
 	}
 
 	watchLiveness({ workerId, spec }: Run): void {

@@ -7,6 +7,7 @@ import type { Operation } from '../../machines/operations.ts';
 import type { ChildSpec, Exit, Intensity, StopSpec, SupervisorSpec, TreeSpec } from '../../machines/spec.ts';
 import type { WorkerContext } from '../../machines/worker.ts';
 import type { Step } from '../kernel/kernel.ts';
+import { isPool } from '../master/standbys.ts';
 import type { TreeNews } from '../master/tree.ts';
 import type { Request, SimulatedProcess } from './host.ts';
 import { BOOT_MS, type Observer, type World } from './world.ts';
@@ -94,7 +95,7 @@ export class Watcher implements Observer {
 
 	asked(path: string, what: Request): void {
 		const world = this.#world;
-		if (what !== 'launch' || world === null) return;
+		if ((what !== 'launch' && what !== 'activate') || world === null) return;
 		const stopping = this.#stopping.get(above(path));
 		// Launched, and then, still in the same step, it was decided to stop: that is in order.
 		if (stopping !== undefined && stopping.launches > 0) stopping.launches -= 1;
@@ -113,6 +114,7 @@ export class Watcher implements Observer {
 	}
 
 	step({ id, event, from, to, ignored, effects }: Step): void {
+		if (isPool(id)) return;
 		const isWorker = id.startsWith('worker:');
 		const path = isWorker ? id.slice('worker:'.length, id.lastIndexOf('#')) : id.slice('master:'.length);
 		if (event.type === 'xstate.init') {

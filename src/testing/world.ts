@@ -9,6 +9,7 @@ import { SimulatedClock } from '../kernel/clock.ts';
 import type { Step } from '../kernel/kernel.ts';
 import type { Leftover, Run } from '../master/host.ts';
 import type { Reloaded, SavedGeneration, Versions } from '../master/reloads.ts';
+import { isSparePath } from '../master/standbys.ts';
 import {
 	isOfTree,
 	type MemberDeclaration,
@@ -125,7 +126,7 @@ export class World {
 			asked: (run, what) => {
 				const { path, incarnation } = run;
 				if (!this.#known.has(path)) this.#known.set(path, null);
-				if (what === 'launch') {
+				if (what === 'launch' || what === 'activate') {
 					this.#incarnations.set(path, incarnation);
 					this.#runs.set(run.workerId, run);
 				}
@@ -532,7 +533,8 @@ export class World {
 	#hear(news: TreeNews): void {
 		this.#observer.news?.(news);
 		// The states say that.
-		if (news.event === 'child.suspect' || news.event === 'child.stuck' || news.event === 'operation.done') return;
+		const told = ['child.suspect', 'child.stuck', 'operation.done', 'standby.activated'];
+		if (told.includes(news.event)) return;
 		this.#record('news', news.path, 0, news.message);
 	}
 
@@ -546,7 +548,9 @@ export class World {
 			if (what === undefined) return;
 			const hash = id.lastIndexOf('#');
 			const exit = what === 'dead' ? (this.#tree.kernel.context(id) as WorkerContext | undefined)?.exit : undefined;
-			this.#record('state', id.slice('worker:'.length, hash), Number(id.slice(hash + 1)), what, exit?.reason ?? null);
+			const path = id.slice('worker:'.length, hash);
+			const said = what === 'running' && isSparePath(path) ? 'loaded' : what;
+			this.#record('state', path, Number(id.slice(hash + 1)), said, exit?.reason ?? null);
 		} else {
 			const what = to.split('.')[0] as string;
 			const path = id.slice('master:'.length);

@@ -38,6 +38,7 @@ export async function drain({ told }: { told: boolean }): Promise<void> {
 	if (draining) return;
 	draining = true;
 	const state = workerState();
+	state?.standby?.leave();
 	state?.channel?.say({ do: 'drain.acknowledged' });
 	state?.channel?.sayPeak();
 	const callbacks = state?.drains ?? [];

@@ -1,7 +1,7 @@
 /** Giving the held sockets to a new angel, whose predecessor was killed: this worker and its siblings are then all who hold them. */
 import net from 'node:net';
 import { passSocket } from './pass.ts';
-import type { WorkerState } from './state.ts';
+import type { Listening, WorkerState } from './state.ts';
 
 interface Asked {
 	index: number;
@@ -16,16 +16,18 @@ const isAsked = (each: Partial<Asked> | null): each is Asked =>
 export function giveBack(state: WorkerState, token: string, to: unknown, sockets: unknown): void {
 	if (typeof to !== 'string' || !Array.isArray(sockets)) return;
 	for (const { index, name, slot } of sockets.filter(isAsked)) {
-		const own = state.listen[index];
-		const socket = own === undefined ? state.cover?.socketOf(name, slot) : socketOf(state, own.fd);
+		// The sockets that a program was started with are its own from the first on; of one that was a spare, the name and the slot say which.
+		const wasSpare = state.listen.some((each) => each.slot !== undefined);
+		const own = wasSpare ? state.listen.find((each) => each.name === name && each.slot === slot) : state.listen[index];
+		const socket = own === undefined ? state.cover?.socketOf(name, slot) : socketOf(state, own);
 		if (socket != null) passSocket(to, JSON.stringify({ worker: state.workerId, token, index }), socket);
 	}
 }
 
 /** What is below the server that listens on it; nobody yet: the descriptor as it was inherited. */
-function socketOf({ servers }: WorkerState, fd: number): unknown {
-	const server = servers.get(fd);
-	if (server === undefined) return openSocket(fd);
+function socketOf({ servers }: WorkerState, listening: Listening): unknown {
+	const server = servers.get(listening);
+	if (server === undefined) return openSocket(listening.fd);
 	return (server as unknown as { _handle: unknown })._handle;
 }
 

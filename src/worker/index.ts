@@ -10,8 +10,16 @@ const MAX_STATUS = 200;
 const state = workerState();
 if (state !== null) state.libraryLoaded = true;
 
-/** Who this worker is within its tree (`web.1`), or null outside choir. */
-export const worker: { path: string; id: string } | null = state === null ? null : { path: state.path, id: state.workerId };
+/** Who this worker is within its tree (`web.1`; a spare `web.standby-1`, until it takes the place of a child), or null outside choir. */
+export const worker: { readonly path: string; readonly id: string } | null =
+	state === null
+		? null
+		: {
+				get path() {
+					return state.path;
+				},
+				id: state.workerId,
+			};
 
 /**
  * What to give to `server.listen()`: within choir the held socket of that name in `listen`. Outside it `fallback` (a port,
@@ -40,9 +48,19 @@ export function listener(name: string, fallback?: number | string): { fd: number
 	return host === undefined ? { port: Number(port) } : { port: Number(port), host };
 }
 
-/** Says that this worker may be given work. With `ready: 'signal'` its supervisor waits for it; else it does nothing. */
+/** Says that this worker may be given work; in a spare, that it is loaded. With `ready: 'signal'` its supervisor waits for it; else it does nothing. */
 export function ready(): void {
-	if (state !== null) sayReady(state);
+	if (state === null) return;
+	if (state.standby !== null) state.standby.ready(state);
+	else sayReady(state);
+}
+
+/**
+ * Resolves when this worker is to do its work: at once, unless it is a spare (`standby`), which is loaded ahead of need. Who listens on what is
+ * declared in `listen` need not ask: in a spare that waits by itself.
+ */
+export function activated(): Promise<void> {
+	return state?.standby?.activated() ?? Promise.resolve();
 }
 
 /**

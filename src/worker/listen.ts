@@ -11,25 +11,28 @@ export function patchListen(state: WorkerState): void {
 	net.Server.prototype.listen = function (this: net.Server, ...args: unknown[]): net.Server {
 		track(this);
 		const byFd = state.listen.find(({ fd }) => (args[0] as { fd?: unknown } | null | undefined)?.fd === fd);
-		if (byFd !== undefined && given.has(byFd.fd))
+		if (byFd !== undefined && given.has(byFd))
 			throw new Error(`the held socket '${byFd.name}' can be listened on once in a process, and it has been`);
 		// A second time by its port, this finds the port taken, as it would be outside choir.
 		const byAddress = byFd === undefined ? heldFor(state.listen, args) : null;
-		const held = byFd ?? (byAddress !== null && !given.has(byAddress.fd) ? byAddress : null);
-		if (held !== null) given.set(held.fd, this);
+		const held = byFd ?? (byAddress !== null && !given.has(byAddress) ? byAddress : null);
+		if (held !== null) given.set(held, this);
 		this.once('listening', () => {
 			const counts = state.listen.length === 0 || held !== null;
 			if (held !== null) state.cover?.begin(held.name, this);
-			if (counts && state.readyBySignal && !state.libraryLoaded) sayReady(state);
+			if (counts && state.readyBySignal && !state.libraryLoaded && state.standby === null) sayReady(state);
 		});
+		if (held !== null && state.standby !== null) {
+			state.standby.hold(state, this, () => listen.apply(this, argumentsFor(held, args)));
+			return this;
+		}
 		const begin = () => listen.apply(this, held !== null && byFd === undefined ? argumentsFor(held, args) : args);
 		return held === null || state.gate === null ? begin() : state.gate.listen(this, held.fd, begin);
 	} as typeof net.Server.prototype.listen;
-	const { cover } = state;
-	if (cover === null) return;
+	if (state.cover === null && state.standby === null) return;
 	const { close } = net.Server.prototype;
 	net.Server.prototype.close = function (this: net.Server, ...args: Parameters<typeof close>) {
-		cover.end(this);
+		state.cover?.end(this);
 		return close.apply(this, args);
 	};
 }

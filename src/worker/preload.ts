@@ -4,12 +4,13 @@
  */
 import { requestOf, type Signal } from '../../machines/signals.ts';
 import { armSignals } from './armed.ts';
-import { Channel } from './channel.ts';
+import { Channel, type Word } from './channel.ts';
 import { Cover, type Spare } from './cover.ts';
 import { drain, isDraining } from './drain.ts';
 import { Gate } from './gate.ts';
 import { giveBack } from './give-back.ts';
 import { patchListen } from './listen.ts';
+import { type Assignment, Standby } from './standby.ts';
 import { type Listening, shareState, type WorkerState, workerState } from './state.ts';
 
 if (process.env.CHOIR_WORKER !== undefined && process.env.CHOIR_TOKEN !== undefined && workerState() === null) {
@@ -43,15 +44,16 @@ function join(workerId: string, token: string): void {
 		CHOIR_DRAIN_MS = '',
 	} = process.env;
 	const spares = JSON.parse(CHOIR_SPARES) as Spare[];
-	const cover = spares.length > 0 ? new Cover(spares) : null;
+	const standby = process.env.CHOIR_STANDBY === undefined ? null : new Standby(spares);
 	const gate = CHOIR_ACCEPT === 'later' ? new Gate() : null;
 	const state: WorkerState = {
 		path: CHOIR_PATH,
 		workerId,
 		listen: JSON.parse(CHOIR_LISTEN) as Listening[],
 		servers: new Map(),
-		cover,
+		cover: standby === null && spares.length > 0 ? new Cover(spares) : null,
 		gate,
+		standby,
 		channel: null,
 		readyBySignal: CHOIR_READY === 'signal',
 		libraryLoaded: false,
@@ -71,7 +73,8 @@ function join(workerId: string, token: string): void {
 		hear: (word) => {
 			if (word.do === 'drain') void drain({ told: false });
 			else if (word.do === 'accept') gate?.open();
-			else if (word.do === 'cover' && Array.isArray(word.slots)) cover?.want(word.slots);
+			else if (word.do === 'cover' && Array.isArray(word.slots)) state.cover?.want(word.slots);
+			else if (word.do === 'activate') state.standby?.activate(state, word as Word & Assignment);
 			else if (word.do === 'sockets.wanted') giveBack(state, token, word.to, word.sockets);
 		},
 	});

@@ -3,6 +3,7 @@ import type net from 'node:net';
 import type { Channel } from './channel.ts';
 import type { Cover } from './cover.ts';
 import type { Gate } from './gate.ts';
+import type { Standby } from './standby.ts';
 
 export interface Listening {
 	name: string;
@@ -10,18 +11,22 @@ export interface Listening {
 	port: number | null;
 	socketPath: string | null;
 	fd: number;
+	/** Which of the sockets at its address, if that was said after its start. */
+	slot?: number;
 }
 
 export interface WorkerState {
 	path: string;
 	workerId: string;
 	listen: Listening[];
-	/** Those that listen on a held socket, by its descriptor. */
-	servers: Map<number, net.Server>;
+	/** Those that listen on a held socket. */
+	servers: Map<Listening, net.Server>;
 	/** null: there are no slots. */
 	cover: Cover | null;
 	/** Whether connections to the held sockets are accepted yet; null: always. */
 	gate: Gate | null;
+	/** null: it is a child. */
+	standby: Standby | null;
 	channel: Pick<Channel, 'say' | 'sayPeak'> | null;
 	/** Readiness is the worker's to say; without its word, its listening says so. */
 	readyBySignal: boolean;

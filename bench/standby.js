@@ -1,0 +1,94 @@
+// What a spare is worth: from SIGKILL until a client that waits is served by the replacement, of a child with one instance, so that nobody
+// covers. A standby, a cold start under choir, and the least that can be done: a spawner that holds the socket and spawns again.
+// By hand, on a machine with nothing else to do: `node bench/standby.js [rounds]`.
+import { spawn } from 'node:child_process';
+import net from 'node:net';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { makeReady } from '../.ci/ready.js';
+import { cleanUp, dir, environment, pause, until, within, write } from './place.js';
+
+const ROUNDS = Number(process.argv[2] ?? 40);
+/** For the pool to refill, and for what a start leaves to be done. */
+const REST_MS = 900;
+const SERVED_MS = 10_000;
+const choir = fileURLToPath(new URL('../bin/choir.js', import.meta.url));
+const ports = { standby: 18_091, cold: 18_092, bare: 18_093 };
+
+/** Says its pid to whoever asks. */
+const serve = (where) => `
+	import http from 'node:http';
+	http.createServer((_, response) => response.end(String(process.pid))).listen(${where});
+`;
+write('bare.mjs', serve('{ fd: 3 }'));
+write(
+	'spawner.cjs',
+	`const { spawn } = require('node:child_process');
+	const handle = require('node:net')._createServerHandle('127.0.0.1', ${ports.bare}, 4);
+	const keep = () => spawn(process.execPath, ['bare.mjs'], { stdio: ['ignore', 'ignore', 'inherit', handle.fd], detached: true }).once('exit', keep);
+	keep();`,
+);
+for (const name of ['standby', 'cold']) {
+	write(`${name}.mjs`, serve(`${ports[name]}, '127.0.0.1'`));
+	const child = `node('web', { module: './${name}.mjs', listen: { http: '127.0.0.1:${ports[name]}' }, standby: ${name === 'standby' ? 1 : 0}, restart: { backoff: 0 } })`;
+	write(
+		`${name}.ts`,
+		`import { node, tree } from 'choir';
+		export default tree('${name}', { view: false, intensity: { restarts: 100_000, within: '1m' }, children: [${child}] });`,
+	);
+}
+
+/** A connection and its answer, which is the pid of who serves. */
+function ask(port) {
+	return new Promise((resolve, reject) => {
+		let said = '';
+		const socket = net.connect(port, '127.0.0.1', () => socket.write('GET / HTTP/1.0\r\n\r\n'));
+		socket.setNoDelay(true);
+		socket.setEncoding('latin1').on('data', (text) => (said += text));
+		socket.once('error', reject);
+		socket.once('close', () => (said === '' ? reject(new Error('closed without an answer')) : resolve(Number(said.split('\r\n\r\n')[1]))));
+	});
+}
+
+const quantile = (times, share) =>
+	[...times].sort((a, b) => a - b)[Math.min(times.length - 1, Math.floor(times.length * share))].toFixed(1);
+
+makeReady();
+const children = [
+	spawn(process.execPath, [choir, 'run', 'standby.ts'], { cwd: dir, env: environment, stdio: ['ignore', 'ignore', 'inherit'] }),
+	spawn(process.execPath, [choir, 'run', 'cold.ts'], { cwd: dir, env: environment, stdio: ['ignore', 'ignore', 'inherit'] }),
+	spawn(process.execPath, [path.join(dir, 'spawner.cjs')], { cwd: dir, env: environment, stdio: ['ignore', 'ignore', 'inherit'] }),
+];
+try {
+	const pids = {};
+	for (const [name, port] of Object.entries(ports))
+		await until(
+			async () => {
+				pids[name] = await ask(port).catch(() => 0);
+				return pids[name] > 0;
+			},
+			SERVED_MS,
+			`an answer of ${name}`,
+		);
+	await pause(2_000);
+	const times = { standby: [], cold: [], bare: [] };
+	for (let round = 0; round < ROUNDS; round++) {
+		for (const [name, port] of Object.entries(ports)) {
+			await pause(REST_MS);
+			const from = performance.now();
+			process.kill(pids[name], 'SIGKILL');
+			const pid = await within(SERVED_MS, ask(port), `an answer of ${name}`);
+			times[name].push(performance.now() - from);
+			if (pid === pids[name]) throw new Error(`${name}: the dead one has answered`);
+			pids[name] = pid;
+		}
+	}
+	console.log(`Node ${process.version}, ${ROUNDS} times each\n`);
+	console.log('| SIGKILL → a waiting client is served (ms) | p50 | p90 | worst |\n| --- | ---: | ---: | ---: |');
+	for (const [name, all] of Object.entries(times))
+		console.log(`| ${name} | ${quantile(all, 0.5)} | ${quantile(all, 0.9)} | ${quantile(all, 1)} |`);
+	console.log(`\ncold: ${(quantile(times.cold, 0.5) / quantile(times.bare, 0.5)).toFixed(2)} × bare`);
+} finally {
+	for (const child of children) child.kill('SIGTERM');
+	cleanUp();
+}
