@@ -61,13 +61,13 @@ export interface Resumed {
 
 /**
  * What is to be done about a child. `adopt`: it lives, or has just died: then that is told. `lose`: it is gone, and nobody
- * saw how. `launch`: its start was decided and never asked for. `supervise`: a supervisor within this one goes on; `drain`: with a stop.
+ * saw how. `launch`: its start was decided and never asked for. `supervise`: a supervisor within this one goes on.
  */
 export type Fate<F extends Found = Found> = { id: string; incarnation: number } & (
 	| { do: 'adopt'; found: F; ready: boolean; drain: StopMode | null }
 	| { do: 'lose'; ready: boolean; asked: boolean }
 	| { do: 'launch' }
-	| { do: 'supervise'; drain: StopMode | null }
+	| { do: 'supervise' }
 );
 
 export interface Reconciled<F extends Found> {
@@ -86,11 +86,6 @@ export function reconcile<F extends Found>(declared: readonly Declared[], left: 
 	const operations = (saved?.operations ?? []).flatMap((operation) => among(operation, known) ?? []);
 	const children: Array<[string, Child]> = [];
 	const fates: Array<Fate<F>> = [];
-	/** How a child was asked to go, which may not have reached it. */
-	const modeOf = ({ id, phase }: Child): StopMode | null => {
-		if (phase !== 'draining') return null;
-		return operations.find((operation) => operation.phase === 'stopping' && operation.scope.includes(id))?.mode ?? 'drain';
-	};
 	/** What is down, and should not be. */
 	const down: string[] = [];
 	for (const { id, kind, restart: rule } of declared) {
@@ -108,7 +103,7 @@ export function reconcile<F extends Found>(declared: readonly Declared[], left: 
 				? { ...child, phase: 'starting', incarnation: incarnation + 1 }
 				: { ...child, phase: anew && child.phase === 'draining' ? 'running' : child.phase };
 			if (anew && begun.phase === 'down' && isWanted(begun)) down.push(id);
-			if (begun.phase !== 'down') fates.push({ id, incarnation: begun.incarnation, do: 'supervise', drain: modeOf(begun) });
+			if (begun.phase !== 'down') fates.push({ id, incarnation: begun.incarnation, do: 'supervise' });
 			children.push([id, begun]);
 		} else if (kind === 'actor' || kind === 'thread') {
 			// It went with the master: that counts for nothing.
@@ -119,9 +114,13 @@ export function reconcile<F extends Found>(declared: readonly Declared[], left: 
 			children.push([id, { ...child, phase: 'starting', incarnation: found.incarnation, standing: null, readyAt: null }]);
 			fates.push({ id, incarnation: found.incarnation, do: 'adopt', found, ready: false, drain: null });
 		} else if (isUp && found?.incarnation === incarnation) {
+			const drain =
+				child.phase === 'draining'
+					? (operations.find(({ scope, phase }) => phase === 'stopping' && scope.includes(id))?.mode ?? 'drain')
+					: null;
 			if (anew && child.phase === 'draining') down.push(id);
 			children.push([id, child]);
-			fates.push({ id, incarnation, do: 'adopt', found, ready, drain: modeOf(child) });
+			fates.push({ id, incarnation, do: 'adopt', found, ready, drain });
 		} else {
 			children.push([id, child]);
 			if (isUp)

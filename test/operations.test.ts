@@ -272,9 +272,9 @@ test('any sequence of requests, with the master killed after any line: all end, 
 			}
 			assertSettled(world, spec().root);
 		}),
-		{ numRuns: 1_000 },
+		{ numRuns: 500 },
 	);
-	for (const how of ['restart done', 'scale done', 'pause done', 'resume done', 'reload done']) assert.ok((seen.get(how) ?? 0) > 50, how);
+	for (const how of ['restart done', 'scale done', 'pause done', 'resume done', 'reload done']) assert.ok((seen.get(how) ?? 0) > 20, how);
 });
 
 test.run();

@@ -219,7 +219,10 @@ export class Agenda {
 			if (reloads === null) return this.#refuse('failed', 'this tree cannot be reloaded');
 			return this.#resolved([stepOf('', 'reload', 0, reloads.tried)], this.desired);
 		}
-		const paths = this.#ground.resolve(target);
+		// What is declared and was scaled away is known, and is not there.
+		const paths = this.#ground
+			.resolve(target)
+			.filter((path) => !this.#ground.isUp(splitPath(path)[0]) || this.#childAt(path) !== undefined);
 		if (target !== '' && paths.length === 0) return this.#refuse('not_found', `there is no child '${target}'`);
 		const paused = target === '' ? undefined : this.#pausedAbove(target);
 		if (paused !== undefined) return this.#refuse('paused', `'${paused}' is paused: resume it first`);
@@ -249,9 +252,8 @@ export class Agenda {
 			const child = this.#childAt(path);
 			if (!this.#ground.isUp(above))
 				return this.#refuse('not_running', `its supervisor '${above || this.#ground.spec().id}' is not running`);
-			if (child === undefined) return this.#refuse('not_found', `there is no child '${path}'`);
-			if (child.standing === 'paused') return this.#refuse('paused', `'${joinPath(above, id)}' is paused: resume it first`);
-			steps.push(stepOf(path, 'restart', stage, child.incarnation));
+			if (child?.standing === 'paused') return this.#refuse('paused', `'${joinPath(above, id)}' is paused: resume it first`);
+			steps.push(stepOf(path, 'restart', stage, child?.incarnation ?? 0));
 		}
 		this.#resolved(steps, this.desired);
 	}
@@ -278,7 +280,9 @@ export class Agenda {
 			.map(({ path }) => stepOf(path, 'stop', 0, 0));
 		const supervisor = this.#declaredAt(above);
 		const declared = supervisor === undefined ? 0 : declaredCount(supervisor, target);
-		const desired = declared === 0 ? this.desired : withInstances(this.desired, target, to, declared);
+		const counted = declared === 0 ? this.desired : withInstances(this.desired, target, to, declared);
+		// One that was paused by its own name and was gone meanwhile is a new one.
+		const desired = { ...counted, paused: counted.paused.filter((word) => !started.some(({ path }) => path === word)) };
 		this.#resolved([...started, ...stopped], desired, { from, to });
 	}
 

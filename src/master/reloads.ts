@@ -60,7 +60,7 @@ export interface Versions {
 export type Planned = ({ ok: true } & Changes) | ({ ok: false } & Unprepared);
 
 /** How a reload ended. */
-export interface Reloaded extends Omit<RolloutOutcome, 'again'> {
+export interface Reloaded extends RolloutOutcome {
 	/** Of the version that was tried. */
 	generation: number;
 	changes: PlannedChange[];
@@ -75,7 +75,7 @@ export interface SavedRollout {
 	switched: boolean;
 	candidates: Candidate[];
 	exchanges: Exchange[];
-	outcome: Omit<RolloutOutcome, 'again'>;
+	outcome: RolloutOutcome;
 	/** ISO time. */
 	since: string;
 }
@@ -120,8 +120,8 @@ export interface Ground {
 	isPaused(spec: ChildSpec): boolean;
 	takeOver(spec: TreeSpec, children: readonly ChildSpec[], incarnations: ReadonlyMap<string, number>): void;
 	news(level: TreeNews['level'], path: string, event: string, message: string, detail?: Record<string, unknown>): void;
-	/** A reload has ended. Answers whether another may begin. */
-	over(): boolean;
+	/** A reload has ended. */
+	over(): void;
 }
 
 const ROLLOUT = 'rollout';
@@ -150,8 +150,7 @@ export class Reloads {
 	readonly #old = new Set<string>();
 	#removing = 0;
 	#abandon: (() => void) | null = null;
-	#waiting: Waiting[] = [];
-	#queued: Waiting[] = [];
+	#waiting: Waiting | null = null;
 	#since = '';
 	#startedAt = 0;
 	#failed: ReloadStatus | null = null;
@@ -211,13 +210,15 @@ export class Reloads {
 		});
 	}
 
-	/** One at a time: what is asked while one goes on is one more, however often. */
+	/** One at a time: whoever asks sees to that. */
 	reload(waiting: Waiting): void {
-		if (this.#phase !== null) {
-			this.#queued.push(waiting);
-			return this.#send({ type: 'reload' });
-		}
-		this.#begin([waiting]);
+		this.#tried += 1;
+		this.#waiting = waiting;
+		this.#changes = [];
+		this.#failed = null;
+		this.#since = new Date().toISOString();
+		this.#startedAt = this.#ground.kernel.clock.now();
+		this.#ground.kernel.start(ROLLOUT, rolloutMachine, { generation: this.#tried }, this.#effects());
 	}
 
 	stop(mode: StopMode): void {
@@ -250,8 +251,7 @@ export class Reloads {
 	record(): Record<string, unknown> {
 		const { candidates, exchanges, outcome } = this.#context;
 		const state = this.#phase ?? 'done';
-		const { again: _again, ...end } = outcome;
-		if (state === 'done' && (end.result === 'done' || end.result === 'unchanged')) return { rollout: null };
+		if (state === 'done' && (outcome.result === 'done' || outcome.result === 'unchanged')) return { rollout: null };
 		const switched = state === 'retiring';
 		const saved: SavedRollout = {
 			generation: this.#tried,
@@ -259,7 +259,7 @@ export class Reloads {
 			switched,
 			candidates: [...candidates],
 			exchanges: [...exchanges],
-			outcome: end,
+			outcome,
 			since: this.#since,
 		};
 		if (!switched || this.#next === null || this.#generation === this.#tried) return { rollout: saved };
@@ -306,16 +306,6 @@ export class Reloads {
 		this.#ground.kernel.send(ROLLOUT, event);
 	}
 
-	#begin(waiting: Waiting[]): void {
-		this.#tried += 1;
-		this.#waiting = waiting;
-		this.#changes = [];
-		this.#failed = null;
-		this.#since = new Date().toISOString();
-		this.#startedAt = this.#ground.kernel.clock.now();
-		this.#ground.kernel.start(ROLLOUT, rolloutMachine, { generation: this.#tried }, this.#effects());
-	}
-
 	#effects(): Effects<RolloutEffects> {
 		const { kernel } = this.#ground;
 		return {
@@ -355,13 +345,13 @@ export class Reloads {
 			const words = Object.entries(counts).flatMap(([word, count]) => (count > 0 ? [`${count} ${word}`] : []));
 			const said = words.length === 0 ? 'nothing has changed' : [...words, `${kept} kept`].join(', ');
 			this.#ground.news('info', '', 'reload.planned', `reload to generation ${generation}: ${said}`, { generation, ...counts, kept });
-			for (const { accepted } of this.#waiting) accepted({ ok: true, ...changes });
+			this.#waiting?.accepted({ ok: true, ...changes });
 			this.#accept(changes.children);
 		});
 	}
 
 	#refuse({ exitCode, lines }: Unprepared): void {
-		for (const { accepted } of this.#waiting) accepted({ ok: false, exitCode, lines });
+		this.#waiting?.accepted({ ok: false, exitCode, lines });
 		this.#send({ type: 'spec.refused', exitCode, lines });
 	}
 
@@ -501,8 +491,7 @@ export class Reloads {
 		if (this.#old.size === 0 && this.#removing === 0) this.#send({ type: 'old.gone' });
 	}
 
-	#end(outcome: RolloutOutcome): void {
-		const { again, ...how } = outcome;
+	#end(how: RolloutOutcome): void {
 		const { result, lines } = how;
 		const reason = lines[0] ?? null;
 		this.#next = null;
@@ -519,21 +508,11 @@ export class Reloads {
 			this.#ground.news('error', '', `reload.${result}`, message, { generation, reason });
 		}
 		const waiting = this.#waiting;
-		this.#waiting = [];
+		this.#waiting = null;
 		this.#ground.kernel.remove(ROLLOUT);
-		for (const { accepted, ended } of waiting) {
-			accepted({ ok: false, exitCode: how.exitCode, lines });
-			ended({ ...how, generation, changes: this.#changes, tookMs });
-		}
-		const queued = this.#queued;
-		this.#queued = [];
-		const goesOn = this.#ground.over();
-		if (again && goesOn) return this.#begin(queued);
-		const refused = { exitCode: 1, lines: ['the tree is stopping'] };
-		for (const { accepted, ended } of queued) {
-			accepted({ ok: false, ...refused });
-			ended({ result: 'refused', ...refused, generation, changes: [], tookMs: 0 });
-		}
+		this.#ground.over();
+		waiting?.accepted({ ok: false, exitCode: how.exitCode, lines });
+		waiting?.ended({ ...how, generation, changes: this.#changes, tookMs });
 	}
 
 	#isRunning(supervisor: string): boolean {

@@ -417,7 +417,6 @@ export class Tree {
 					this.#ahead.clear();
 					this.#endWhenAlone();
 					this.#standbys.lookAtAll();
-					return this.state === 'running';
 				},
 			},
 			versions,
@@ -871,13 +870,19 @@ export class Tree {
 				this.#resume(child, legacy, supervisors, facts);
 			else if (child?.kind === 'supervisor') facts.push(() => this.#startSupervisor(child));
 			else if (child !== undefined) this.#meet(spec, child, fate, facts);
-			if (child !== undefined && fate.do === 'supervise' && fate.drain !== null) {
-				const { drain: mode, incarnation } = fate;
-				facts.push(() => {
-					if (this.#incarnations.get(child.path) === incarnation) this.kernel.send(supervisorId(child.path), { type: 'stop', mode });
-				});
-			}
+			if (child !== undefined && fate.do !== 'adopt') facts.push(() => this.#remindToGo(child, fate.incarnation));
 		}
+	}
+
+	/** Its supervisor may have asked it to go while it was not there yet, or an earlier master may have died over it. */
+	#remindToGo(spec: ChildSpec, incarnation: number): void {
+		const [above, id] = splitPath(spec.path);
+		const { children, operations = [] } = (this.kernel.context(supervisorId(above)) ?? {}) as Partial<MasterContext>;
+		const child = children?.get(id);
+		if (child?.phase !== 'draining' || child.incarnation !== incarnation) return;
+		const mode = operations.find(({ scope, phase }) => phase === 'stopping' && scope.includes(id))?.mode ?? 'drain';
+		if (supervises(spec)) this.kernel.send(supervisorId(spec.path), { type: 'stop', mode });
+		else this.kernel.send(runId(spec.path, incarnation), { type: 'drain', mode });
 	}
 
 	/** Instances that came by request are like their siblings. */
