@@ -14,7 +14,7 @@ test('a master that is killed after any line that a reload has written: finished
 		const run = tree.launch(['run', 'tree.ts'], dying(tree));
 		await tree.running();
 		const { pid: cache } = await tree.child('cache');
-		const { stop } = load(port, { perSecond: 500 });
+		const { stop } = load(port, { perSecond: 100 });
 		const ends = { finished: 0, undone: 0 };
 		let expected = 'v0';
 		const lines = await atEachLine(tree, async (line) => {

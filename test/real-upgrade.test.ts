@@ -92,7 +92,7 @@ const broken = {
 
 test('a successor that fails, at whatever step, is taken back: nothing has happened', async () => {
 	const port = await freePort();
-	await withTree({ 'tree.ts': spec(port, "upgradeTimeout: '2s',"), 'web.ts': server, ...broken }, async (tree) => {
+	await withTree({ 'tree.ts': spec(port, "upgradeTimeout: '6s',"), 'web.ts': server, ...broken }, async (tree) => {
 		assert.equal((await tree.start()).code, 0);
 		const before = await tree.status();
 		const pids = await pidsOf(tree);
@@ -105,7 +105,7 @@ test('a successor that fails, at whatever step, is taken back: nothing has happe
 				{ timeoutMs: 0 },
 			);
 		assert.deepEqual(await upgrade('throws.mjs'), { ok: false, lines: ['the new angel ended before the tree ran under it'] });
-		assert.deepEqual(await upgrade('waits.mjs'), { ok: false, lines: ['the new angel was not ready within 2000 ms'] });
+		assert.deepEqual(await upgrade('waits.mjs'), { ok: false, lines: ['the new angel was not ready within 6000 ms'] });
 		const same = await tree.status();
 		assert.deepEqual([same.angel.pid, same.master.pid], [before.angel.pid, before.master.pid]);
 		assert.deepEqual(await upgrade('ends.mjs'), { ok: false, lines: ['the new angel ended before the tree ran under it'] });

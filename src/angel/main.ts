@@ -148,8 +148,9 @@ class Angel {
 	}
 
 	#take(signal: Signal): void {
-		if (this.#isFront) return this.#successor?.send({ do: 'signal', signal });
 		const request = requestOf('angel', signal, this.#terminal);
+		// The successor has no terminal, and would take what means nothing on one for a request.
+		if (this.#isFront) return request.do === 'ignore' ? undefined : this.#successor?.send({ do: 'signal', signal });
 		const note = (message: string) => this.#news('info', 'signal.ignored', message, { signal });
 		switch (request.do) {
 			case 'stop':
@@ -588,7 +589,14 @@ class Angel {
 			lockFd: fdOf(this.#lock as net.Server),
 			sockets,
 			hear: (message) => this.#successor === successor && this.#hearSuccessor(message),
-			exited: (exitCode) => this.#successor === successor && this.#send({ type: 'successor.exited', exitCode }),
+			exited: (exitCode, signal) => {
+				if (this.#successor !== successor) return;
+				if (this.#isFront && signal !== null)
+					process.stderr.write(
+						`the angel (pid ${successor.pid}) was ended by ${signal}: \`choir status ${this.#treeId}\` shows what still runs\n`,
+					);
+				this.#send({ type: 'successor.exited', exitCode });
+			},
 		});
 		this.#successor = successor;
 	}

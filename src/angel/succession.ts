@@ -70,7 +70,7 @@ export interface SuccessorOptions extends Installation {
 	/** With the descriptors of this process. */
 	sockets: HandedSockets[];
 	hear: (message: ToFront) => void;
-	exited: (exitCode: number) => void;
+	exited: (exitCode: number, signal: string | null) => void;
 }
 
 /** The new angel, as the old one has it. */
@@ -87,16 +87,16 @@ export class Successor {
 			detached: true,
 			stdio: ['ignore', 'inherit', 'inherit', 'pipe', controlFd, lockFd, ...sockets.flatMap(({ fds }) => fds)],
 		});
-		const gone = (exitCode: number) => {
+		const gone = (exitCode: number, signal: string | null) => {
 			if (this.#isGone) return;
 			this.#isGone = true;
 			// What it said last is still in the link.
-			setImmediate(() => exited(exitCode));
+			setImmediate(() => exited(exitCode, signal));
 		};
-		this.#child.once('exit', (code) => gone(code ?? 1));
+		this.#child.once('exit', (code, signal) => gone(code ?? 1, signal));
 		this.#child.once('error', (error) => {
 			hear({ do: 'failed', lines: [`the new angel could not be started: ${error.message}`] });
-			if (this.#child.pid === undefined) gone(1);
+			if (this.#child.pid === undefined) gone(1, null);
 		});
 		this.#link = new Link(this.#child.stdio[LINK_FD] as net.Socket, hear, () => {});
 		let next = FIRST_SOCKET;

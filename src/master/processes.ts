@@ -29,8 +29,8 @@ export interface ProcessHostOptions {
 	tell: Tell;
 	now: () => number;
 	newToken: () => string;
-	/** The bundle that a generation runs of a module, where it is kept; without it the module is bundled as it is now. */
-	moduleOf?: (generation: number, module: string) => string | null;
+	/** The bundle that a generation runs of a module, if its files may not be run as they are now. */
+	moduleOf?: (generation: number, module: string) => Promise<string | null>;
 	/** Said once per file: its output can only be rotated when its child starts again. */
 	unrotated: (path: string, why: string) => void;
 }
@@ -333,8 +333,8 @@ export class ProcessHost implements Host {
 	async #nodeCommand({ module, args, execArgv }: NodeSpec, generation: number): Promise<{ file: string; args: string[] }> {
 		const source = path.resolve(this.#options.base, module);
 		const options = [...execArgv, '--import', preload];
-		if (!needsBundle(source)) return { file: process.execPath, args: [...options, source, ...args] };
-		const kept = this.#options.moduleOf?.(generation, module) ?? null;
+		const kept = (await this.#options.moduleOf?.(generation, module)) ?? null;
+		if (kept === null && !needsBundle(source)) return { file: process.execPath, args: [...options, source, ...args] };
 		const file = kept ?? (await bundle(source, { cacheDir: path.join(path.dirname(this.#options.dir), '.cache') })).file;
 		return { file: process.execPath, args: [...options, '--enable-source-maps', file, ...args] };
 	}
