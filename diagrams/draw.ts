@@ -8,13 +8,16 @@ import { dynamicMachine } from '../machines/dynamic.ts';
 import { masterMachine } from '../machines/master.ts';
 import { rolloutMachine } from '../machines/rollout.ts';
 import { standbyMachine } from '../machines/standby.ts';
+import { tokenMachine } from '../machines/token.ts';
 import { workerMachine } from '../machines/worker.ts';
 import { chartOf } from '../src/diagram/chart.ts';
 import { chartSvg } from '../src/diagram/chart-svg.ts';
 import { configOf } from '../src/diagram/machines.ts';
 import { mermaidOf } from '../src/diagram/mermaid.ts';
 
-export const machines = [workerMachine, masterMachine, dynamicMachine, angelMachine, agendaMachine, rolloutMachine, standbyMachine] as const;
+export const machines = [
+	...[workerMachine, masterMachine, dynamicMachine, angelMachine, agendaMachine, rolloutMachine, standbyMachine, tokenMachine],
+] as const;
 
 /** Name of a file in this folder → what it holds. */
 export async function drawings(): Promise<Map<string, string>> {

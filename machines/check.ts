@@ -17,6 +17,8 @@ export interface Problem {
 const MAX_MS = 2 ** 31 - 1;
 /** Of one child. */
 export const MAX_INSTANCES = 1_000;
+/** Each turn costs some messages. */
+const MIN_QUANTUM_MS = 5;
 /** Each is a process that only waits. */
 const MAX_STANDBYS = 100;
 /** Events that wait for an actor: each is held in memory. */
@@ -290,10 +292,7 @@ class Checker {
 			...this.#common,
 			instances: this.#integer(1, MAX_INSTANCES),
 			listen: this.#listen,
-			accept: (value, path) => {
-				oneOf(this, ['shared', 'slots'])(value, path);
-				if (child.listen === undefined) this.report(path, "nothing without 'listen'", describe(value));
-			},
+			accept: (value, path) => this.#accept(value, path, child),
 			ready: (value, path) => this.#ready(value, path, child.kind === 'command'),
 			live: this.#live,
 			stop: this.#object({ drain: this.#drain, terminate: this.#duration('positive') }),
@@ -306,6 +305,26 @@ class Checker {
 			reload: this.#reload,
 		};
 	}
+
+	#accept(value: unknown, path: string, { kind, listen }: Record<string, unknown>): void {
+		const mode = isObject(value) ? value.mode : value;
+		const modes = oneOf(this, kind === 'node' ? ['shared', 'slots', 'token'] : ['shared', 'slots']);
+		if (mode === 'token' && kind !== 'node')
+			this.report(path, `'shared' or 'slots' for a ${kind}: only a node worker can be told when it is its turn`, "'token'");
+		else if (isObject(value)) {
+			this.#object({ mode: modes, quantum: this.#quantum })(value, path);
+			if (mode === undefined) this.report(`${path}.mode`, "'shared', 'slots' or 'token'", 'nothing');
+			else if (mode !== 'token' && value.quantum !== undefined)
+				this.report(`${path}.quantum`, "nothing without mode: 'token'", describe(value.quantum));
+		} else modes(value, path);
+		if (listen === undefined) this.report(path, "nothing without 'listen'", describe(value));
+	}
+
+	#quantum: Check = (value, path) => {
+		this.#duration('positive')(value, path);
+		const ms = this.#ms(value);
+		if (ms !== undefined && ms > 0 && ms < MIN_QUANTUM_MS) this.report(path, `at least ${MIN_QUANTUM_MS} ms`, `${ms} ms`);
+	};
 
 	#standby(value: unknown, path: string, { kind, listen, ready }: Record<string, unknown>): void {
 		if (value === 0) return;

@@ -7,4 +7,5 @@ export * from './restart.ts';
 export { rolloutMachine } from './rollout.ts';
 export { requestOf, signals } from './signals.ts';
 export { standbyMachine } from './standby.ts';
+export { tokenMachine } from './token.ts';
 export { workerMachine } from './worker.ts';

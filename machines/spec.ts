@@ -130,7 +130,14 @@ interface ChildOptions<Id extends string = string> {
 	significant?: boolean;
 }
 /** How the instances of a child come to their connections. */
-export type Accept = 'shared' | 'slots';
+export type Accept = 'shared' | 'slots' | 'token';
+export type AcceptDeclaration =
+	| Accept
+	| {
+			mode: Accept;
+			/** Of a token: how long each has it. Default `'100ms'`. */
+			quantum?: Duration;
+	  };
 interface ProcessDeclaration<Id extends string> extends ChildOptions<Id> {
 	instances?: number;
 	/** Name → port (on all addresses), `'host:port'` (an IP address or `localhost`) or `'unix:/path'`. */
@@ -138,9 +145,10 @@ interface ProcessDeclaration<Id extends string> extends ChildOptions<Id> {
 	/**
 	 * `'slots'`: a socket of the same port (SO_REUSEPORT) for each declared instance, so that the kernel spreads connections evenly;
 	 * siblings cover for one that is down. Where the platform cannot, and for unix sockets, they share one. `'shared'`: one for all.
+	 * `'token'`, for `node` only: one for all, on which they take turns to accept; the next one has it at once if one dies, drains or hangs.
 	 * Default: `'slots'` for `node`, `'shared'` for `command`, whose program cannot cover.
 	 */
-	accept?: Accept;
+	accept?: AcceptDeclaration;
 	ready?: ReadyDeclaration;
 	live?: LiveDeclaration;
 	stop?: StopDeclaration;
@@ -389,6 +397,8 @@ export interface NodeSpec extends ProcessFields {
 	execArgv: string[];
 	/** Spares of its group. */
 	standby: number;
+	/** How long each of its instances has the token; null: there is none. */
+	quantumMs: number | null;
 }
 export interface CommandSpec extends ProcessFields {
 	kind: 'command';
@@ -477,6 +487,7 @@ export const defaults = {
 	maxChildren: 1_000_000,
 	logs: { rotateBytes: 10 * 1024 * 1024, keep: 5 },
 	reload: { soakMs: 1_000 },
+	quantumMs: 100,
 	stopTimeoutMs: 120_000,
 	onAngelLoss: 'keep' as OnAngelLoss,
 	upgradeTimeoutMs: 30_000,
@@ -617,11 +628,13 @@ function resolving(parseDuration: ParseDuration) {
 	const processOf = (child: NodeDeclaration | CommandDeclaration, names: Names, above: Above): ProcessSpec => {
 		const { listen = {}, stop } = child;
 		const limits = child.kind === 'node' ? defaults.stopNode : defaults.stopCommand;
-		const accept = child.accept ?? (child.kind === 'node' ? 'slots' : 'shared');
+		const given: { mode?: Accept | undefined; quantum?: Duration } =
+			typeof child.accept === 'object' ? child.accept : { mode: child.accept };
+		const accept = given.mode ?? (child.kind === 'node' ? 'slots' : 'shared');
 		const slots = accept === 'slots' ? (child.instances ?? 1) : 1;
 		const standby = child.kind === 'node' ? (child.standby ?? 0) : 0;
 		const keepsTrying = typeof child.restart === 'object' && child.restart.whenExhausted === 'keepTrying';
-		const common: Omit<NodeSpec, 'kind' | 'module' | 'args' | 'execArgv' | 'standby'> = {
+		const common: Omit<NodeSpec, 'kind' | 'module' | 'args' | 'execArgv' | 'standby' | 'quantumMs'> = {
 			...names,
 			restart: restartOf(child.restart, above, child.significant, standby > 0 && !keepsTrying ? defaults.noBackoff : undefined),
 			ready: readyOf(child.ready, child.kind === 'node' && Object.keys(listen).length > 0),
@@ -638,7 +651,8 @@ function resolving(parseDuration: ParseDuration) {
 		};
 		if (child.kind === 'command') return { kind: 'command', ...common, run: [...child.run] };
 		const { module, args = [], execArgv = [] } = child;
-		return { kind: 'node', ...common, module, args: [...args], execArgv: [...execArgv], standby };
+		const quantumMs = accept === 'token' ? ms(given.quantum, defaults.quantumMs) : null;
+		return { kind: 'node', ...common, module, args: [...args], execArgv: [...execArgv], standby, quantumMs };
 	};
 	const dynamicOf = (given: DynamicDeclaration, above: Above): DynamicSpec[] =>
 		named({ id: given.id, ...(given.partitions === undefined ? {} : { instances: given.partitions }) }).map((id): DynamicSpec => {

@@ -288,7 +288,22 @@ const wrong: Array<[what: string, declaration: unknown, line: string]> = [
 	[
 		'a way to accept',
 		withNode({ listen: { http: 80 }, accept: 'slot' }),
-		`${at}.accept: expected 'shared' or 'slots' (did you mean 'slots'?), got 'slot'`,
+		`${at}.accept: expected 'shared', 'slots' or 'token' (did you mean 'slots'?), got 'slot'`,
+	],
+	[
+		'turns of a command',
+		withCommand({ listen: { http: 80 }, accept: { mode: 'token' } }),
+		`${at}.accept: expected 'shared' or 'slots' for a command: only a node worker can be told when it is its turn, got 'token'`,
+	],
+	[
+		'turns of no length',
+		withNode({ listen: { http: 80 }, accept: { mode: 'token', quantum: '1ms' } }),
+		`${at}.accept.quantum: expected at least 5 ms, got 1 ms`,
+	],
+	[
+		'a quantum of what has no turns',
+		withNode({ listen: { http: 80 }, accept: { mode: 'slots', quantum: '1s' } }),
+		`${at}.accept.quantum: expected nothing without mode: 'token', got '1s'`,
 	],
 	['a way to accept nothing', withNode({ accept: 'slots' }), `${at}.accept: expected nothing without 'listen', got 'slots'`],
 	[
@@ -528,6 +543,7 @@ test('a spec is a declaration with its defaults', () => {
 		logs: { rotateBytes: 10_485_760, keep: 5 },
 		reload: { mode: 'restart', surge: null, soakMs: 1_000, timeoutMs: null },
 		standby: 0,
+		quantumMs: null,
 	});
 	const { heartbeat, stop } = root.children[1] as NodeSpec;
 	assert.equal({ heartbeat, stop }, { heartbeat: null, stop: { drainMs: 0, terminateMs: 10_000 } });

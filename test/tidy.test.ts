@@ -8,6 +8,7 @@ import { angelMachine } from '../machines/angel.ts';
 import { masterMachine } from '../machines/master.ts';
 import { rolloutMachine } from '../machines/rollout.ts';
 import { standbyMachine } from '../machines/standby.ts';
+import { tokenMachine } from '../machines/token.ts';
 import { workerMachine } from '../machines/worker.ts';
 
 const root = path.join(import.meta.dirname, '..');
@@ -54,7 +55,14 @@ interface Arrow {
 const builtIn = /^xstate\./;
 const nameOf = (action: unknown): unknown => (typeof action === 'string' ? action : (action as { type?: unknown }).type);
 
-for (const [name, machine] of Object.entries({ angelMachine, masterMachine, rolloutMachine, standbyMachine, workerMachine })) {
+for (const [name, machine] of Object.entries({
+	angelMachine,
+	masterMachine,
+	rolloutMachine,
+	standbyMachine,
+	tokenMachine,
+	workerMachine,
+})) {
 	test(`${name}: every guard, action and delay has a name, and a state invokes nothing`, () => {
 		const nodes = [...(machine as unknown as { idMap: Map<string, Node> }).idMap.values()];
 		for (const { id, entry, exit, always = [], transitions, config } of nodes) {

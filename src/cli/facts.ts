@@ -35,7 +35,7 @@ export interface ChildStatus {
 	cpuPercent?: number | null;
 	/** Of its output: what rotation has dropped so far. */
 	droppedOutputBytes?: number;
-	accept?: 'shared' | 'slots' | null;
+	accept?: 'shared' | 'slots' | 'token' | null;
 	/** Spares of its group of instances; null: it is to have none. */
 	standby?: { wanted: number; loaded: number } | null;
 	/** Why it is down for good: gaveUp, fatal, finished, stopped or paused. */

@@ -13,6 +13,7 @@ import { bundle, needsBundle } from '../spec/bundle.ts';
 import type { Spare } from '../worker/cover.ts';
 import type { Host, Leftover, Run, Tell } from './host.ts';
 import { type Handed, Slots } from './slots.ts';
+import { Turns } from './turns.ts';
 import { keepProbing, patternOf, pause, type Surroundings, untilPassed } from './watches.ts';
 import type { Readiness, Workers } from './workers.ts';
 
@@ -63,6 +64,7 @@ export class ProcessHost implements Host {
 	readonly #held = new Map<string, Held>();
 	readonly #upkeep: Upkeep;
 	readonly #slots: Slots;
+	readonly #turns: Turns;
 	readonly #intervals: NodeJS.Timeout[];
 	/** A copy: each look at the real one is a call into the operating system's. */
 	readonly #environment = { ...process.env };
@@ -70,6 +72,8 @@ export class ProcessHost implements Host {
 	constructor(options: ProcessHostOptions) {
 		this.#options = options;
 		this.#slots = new Slots(options.slotsAt, (workerId, slots) => options.workers.cover(workerId, slots));
+		this.#turns = new Turns((workerId, has) => options.workers.token(workerId, has));
+		options.workers.taken = (workerId) => this.#turns.taken(workerId);
 		this.#upkeep = new Upkeep(options.dir, options.unrotated);
 		this.#intervals = [setInterval(() => this.#samplePeaks(), PEAK_MS), setInterval(() => this.#lookAround(), LOOK_MS)];
 		for (const interval of this.#intervals) interval.unref();
@@ -78,6 +82,7 @@ export class ProcessHost implements Host {
 	close(): void {
 		for (const interval of this.#intervals) clearInterval(interval);
 		for (const { over } of this.#held.values()) over?.abort();
+		this.#turns.close();
 	}
 
 	/** All that the angel was asked for and has not said to be over, by worker id; null: not even that it began. */
@@ -236,7 +241,7 @@ export class ProcessHost implements Host {
 	admit(run: Run): void {
 		run.waits = false;
 		this.#options.workers.accept(run.workerId);
-		this.#slots.changed(run, 'running.healthy');
+		this.changed(run, 'running.healthy');
 	}
 
 	/** What rotation has dropped of the output of a child. */
@@ -245,7 +250,9 @@ export class ProcessHost implements Host {
 	}
 
 	changed(run: Run, state: string): void {
-		if (run.waits !== true) this.#slots.changed(run, state);
+		if (run.waits === true) return;
+		this.#slots.changed(run, state);
+		this.#turns.changed(run, state);
 	}
 
 	forget(run: Run): void {
@@ -294,6 +301,7 @@ export class ProcessHost implements Host {
 			own.CHOIR_READY = spec.ready.kind === 'signal' ? 'signal' : '';
 			own.CHOIR_DRAIN_MS = String(spec.stop.drainMs);
 			own.CHOIR_LISTEN = JSON.stringify(listen);
+			if (spec.quantumMs !== null) own.CHOIR_TURNS = '1';
 			if (run.waits === true) own.CHOIR_ACCEPT = 'later';
 			if (isSpare) own.CHOIR_STANDBY = '1';
 			own.CHOIR_SPARES = JSON.stringify(sparesIn(spares, FIRST_SOCKET + listen.length));

@@ -94,6 +94,6 @@ export class Slots {
 }
 
 /** The number of an instance, from 0. */
-function instanceOf({ id, declaredId }: ProcessSpec): number {
+export function instanceOf({ id, declaredId }: ProcessSpec): number {
 	return id === declaredId ? 0 : Number(id.slice(declaredId.length + 1)) - 1;
 }

@@ -134,6 +134,7 @@ export class StatusReader {
 
 	#acceptOf(spec: ChildSpec): Accept | null {
 		if ((spec.kind !== 'node' && spec.kind !== 'command') || spec.listen.length === 0) return null;
+		if (spec.kind === 'node' && spec.quantumMs !== null) return 'token';
 		return spec.listen.some((address) => this.#sources.slotsAt(address) > 1) ? 'slots' : 'shared';
 	}
 

@@ -13,6 +13,8 @@ interface Expected {
 	ready: Readiness;
 	/** What it is to become, until it is ready as that. */
 	assignment: Assignment | null;
+	/** Whether it has the token; null: there is none, or nothing has been said. */
+	turn: boolean | null;
 	/** It was told to accept, in case it waits for that. */
 	accepts: boolean;
 	/** The sockets that the angel wants back from it, and where to; null: none. */
@@ -33,13 +35,15 @@ export interface Assignment {
 }
 
 /** Words that workers say, as opposed to requests of users. */
-const words = new Set(['hello', 'beat', 'ready', 'drain.acknowledged', 'status', 'rss', 'signal.ignored']);
+const words = new Set(['hello', 'beat', 'ready', 'drain.acknowledged', 'status', 'rss', 'token.taken', 'signal.ignored']);
 
 export class Workers {
 	readonly #tell: (workerId: string, fact: WorkerEvent) => void;
 	readonly #note: (workerId: string, text: string) => void;
 	readonly #expected = new Map<string, Expected>();
 	readonly #statuses = new Map<string, string>();
+	/** Told of a worker that has taken the token. */
+	taken: (workerId: string) => void = () => {};
 
 	constructor(tell: (workerId: string, fact: WorkerEvent) => void, note: (workerId: string, text: string) => void) {
 		this.#tell = tell;
@@ -50,7 +54,7 @@ export class Workers {
 	expect(workerId: string, token: string, ready: Readiness): void {
 		this.#expected.set(workerId, {
 			...{ token, ready, connection: null, maxRssBytes: null },
-			...{ assignment: null, accepts: false, wanted: null, cover: null },
+			...{ assignment: null, turn: null, accepts: false, wanted: null, cover: null },
 		});
 	}
 
@@ -99,6 +103,14 @@ export class Workers {
 		expected.connection?.send({ do: 'accept' });
 	}
 
+	/** Whether it is its turn to accept. It is said again however often: what it says to that counts. */
+	token(workerId: string, has: boolean): void {
+		const expected = this.#expected.get(workerId);
+		if (expected === undefined) return;
+		expected.turn = has;
+		expected.connection?.send({ do: 'token', has });
+	}
+
 	/** The slots of siblings that it is to accept on from now on. */
 	cover(workerId: string, slots: readonly number[]): void {
 		const expected = this.#expected.get(workerId);
@@ -133,6 +145,8 @@ export class Workers {
 			case 'rss':
 				if (typeof request.maxRssBytes === 'number') expected.maxRssBytes = Math.max(expected.maxRssBytes ?? 0, request.maxRssBytes);
 				return;
+			case 'token.taken':
+				return this.taken(workerId);
 			case 'signal.ignored':
 				return this.#note(workerId, `${String(request.signal).slice(0, 20)} means nothing to a worker and is ignored`);
 		}
@@ -145,6 +159,7 @@ export class Workers {
 		expected.connection = connection;
 		connection.context.set('workerId', worker);
 		if (expected.assignment !== null) connection.send({ do: 'activate', ...expected.assignment });
+		if (expected.turn !== null) connection.send({ do: 'token', has: expected.turn });
 		if (expected.accepts) connection.send({ do: 'accept' });
 		if (expected.wanted !== null) connection.send({ do: 'sockets.wanted', ...expected.wanted });
 		if (expected.cover !== null) connection.send({ do: 'cover', slots: expected.cover });

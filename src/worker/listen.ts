@@ -19,7 +19,11 @@ export function patchListen(state: WorkerState): void {
 		if (held !== null) given.set(held, this);
 		this.once('listening', () => {
 			const counts = state.listen.length === 0 || held !== null;
-			if (held !== null) state.cover?.begin(held.name, this);
+			if (held !== null) {
+				state.cover?.begin(held.name, this);
+				// Before the loop looks at it for the first time.
+				state.turns?.begin(this);
+			}
 			if (counts && state.readyBySignal && !state.libraryLoaded && state.standby === null) sayReady(state);
 		});
 		if (held !== null && state.standby !== null) {
@@ -29,10 +33,11 @@ export function patchListen(state: WorkerState): void {
 		const begin = () => listen.apply(this, held !== null && byFd === undefined ? argumentsFor(held, args) : args);
 		return held === null || state.gate === null ? begin() : state.gate.listen(this, held.fd, begin);
 	} as typeof net.Server.prototype.listen;
-	if (state.cover === null && state.standby === null) return;
+	if (state.cover === null && state.standby === null && state.turns === null) return;
 	const { close } = net.Server.prototype;
 	net.Server.prototype.close = function (this: net.Server, ...args: Parameters<typeof close>) {
 		state.cover?.end(this);
+		state.turns?.end(this);
 		return close.apply(this, args);
 	};
 }

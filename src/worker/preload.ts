@@ -12,6 +12,7 @@ import { giveBack } from './give-back.ts';
 import { patchListen } from './listen.ts';
 import { type Assignment, Standby } from './standby.ts';
 import { type Listening, shareState, type WorkerState, workerState } from './state.ts';
+import { Turns } from './turns.ts';
 
 if (process.env.CHOIR_WORKER !== undefined && process.env.CHOIR_TOKEN !== undefined && workerState() === null) {
 	armSignals(take);
@@ -53,6 +54,7 @@ function join(workerId: string, token: string): void {
 		servers: new Map(),
 		cover: standby === null && spares.length > 0 ? new Cover(spares) : null,
 		gate,
+		turns: process.env.CHOIR_TURNS === undefined ? null : new Turns(),
 		standby,
 		channel: null,
 		readyBySignal: CHOIR_READY === 'signal',
@@ -72,8 +74,11 @@ function join(workerId: string, token: string): void {
 		heartbeatMs: Number(CHOIR_HEARTBEAT_MS),
 		hear: (word) => {
 			if (word.do === 'drain') void drain({ told: false });
-			else if (word.do === 'accept') gate?.open();
-			else if (word.do === 'cover' && Array.isArray(word.slots)) state.cover?.want(word.slots);
+			else if (word.do === 'accept') {
+				gate?.open();
+				state.turns?.settle();
+			} else if (word.do === 'cover' && Array.isArray(word.slots)) state.cover?.want(word.slots);
+			else if (word.do === 'token') takeTurn(state, word.has === true);
 			else if (word.do === 'activate') state.standby?.activate(state, word as Word & Assignment);
 			else if (word.do === 'sockets.wanted') giveBack(state, token, word.to, word.sockets);
 		},
@@ -81,4 +86,10 @@ function join(workerId: string, token: string): void {
 	state.channel = channel;
 	// A write to a local socket is done when it returns, as long as the master reads.
 	process.once('exit', () => channel.sayPeak());
+}
+
+/** Who takes the token says so; who loses it has only to stop. */
+function takeTurn({ turns, channel }: WorkerState, has: boolean): void {
+	turns?.give(has);
+	if (has) channel?.say({ do: 'token.taken' });
 }

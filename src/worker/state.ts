@@ -4,6 +4,7 @@ import type { Channel } from './channel.ts';
 import type { Cover } from './cover.ts';
 import type { Gate } from './gate.ts';
 import type { Standby } from './standby.ts';
+import type { Turns } from './turns.ts';
 
 export interface Listening {
 	name: string;
@@ -25,6 +26,8 @@ export interface WorkerState {
 	cover: Cover | null;
 	/** Whether connections to the held sockets are accepted yet; null: always. */
 	gate: Gate | null;
+	/** Whether it is its turn to accept; null: always. */
+	turns: Turns | null;
 	/** null: it is a child. */
 	standby: Standby | null;
 	channel: Pick<Channel, 'say' | 'sayPeak'> | null;

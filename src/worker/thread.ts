@@ -61,6 +61,7 @@ async function join(task: ThreadTask): Promise<void> {
 		listen: [],
 		servers: new Map(),
 		cover: null,
+		turns: null,
 		standby: null,
 		gate: null,
 		channel: { say, sayPeak: () => {} },
