@@ -868,21 +868,36 @@ export class Tree {
 			const child = this.#specs.get(joinPath(path, fate.id));
 			if (child?.kind === 'supervisor' && !isLater(fate, journal.get(supervisorKey(child.path))))
 				this.#resume(child, legacy, supervisors, facts);
-			else if (child?.kind === 'supervisor') facts.push(() => this.#startSupervisor(child));
+			else if (child?.kind === 'supervisor')
+				facts.push(() => this.#begin(child.path, fate.incarnation, () => this.#startSupervisor(child)));
 			else if (child !== undefined) this.#meet(spec, child, fate, facts);
-			if (child !== undefined && fate.do !== 'adopt') facts.push(() => this.#remindToGo(child, fate.incarnation));
+			if (child?.kind === 'supervisor') facts.push(() => this.#remindToStop(child.path, fate.incarnation));
 		}
 	}
 
-	/** Its supervisor may have asked it to go while it was not there yet, or an earlier master may have died over it. */
-	#remindToGo(spec: ChildSpec, incarnation: number): void {
-		const [above, id] = splitPath(spec.path);
-		const { children, operations = [] } = (this.kernel.context(supervisorId(above)) ?? {}) as Partial<MasterContext>;
-		const child = children?.get(id);
+	/** Starts what an earlier master had only decided; unless it has been asked to go by now, or is nobody's any more. */
+	#begin(path: string, incarnation: number, start: () => void): void {
+		const child = this.#childAt(path);
+		if (child?.incarnation !== incarnation || child.phase === 'down') return;
+		const isStopping = this.kernel.state(supervisorId(splitPath(path)[0]))?.startsWith('draining') === true;
+		if (child.phase !== 'draining' && !isStopping) return start();
+		const neverWas = { reason: 'shutdown' as const, code: null, signal: null, at: this.kernel.clock.now(), maxRssBytes: null };
+		this.#reportToSupervisor(path, incarnation, neverWas);
+	}
+
+	/** An earlier master may have died between the intent to stop a supervisor and its stop. */
+	#remindToStop(path: string, incarnation: number): void {
+		const [above, id] = splitPath(path);
+		const child = this.#childAt(path);
 		if (child?.phase !== 'draining' || child.incarnation !== incarnation) return;
+		const { operations } = this.kernel.context(supervisorId(above)) as MasterContext;
 		const mode = operations.find(({ scope, phase }) => phase === 'stopping' && scope.includes(id))?.mode ?? 'drain';
-		if (supervises(spec)) this.kernel.send(supervisorId(spec.path), { type: 'stop', mode });
-		else this.kernel.send(runId(spec.path, incarnation), { type: 'drain', mode });
+		this.kernel.send(supervisorId(path), { type: 'stop', mode });
+	}
+
+	#childAt(path: string): Child | undefined {
+		const [above, id] = splitPath(path);
+		return (this.kernel.context(supervisorId(above)) as Partial<MasterContext> | undefined)?.children?.get(id);
 	}
 
 	/** Instances that came by request are like their siblings. */
@@ -902,12 +917,12 @@ export class Tree {
 	#meet(above: SupervisorSpec, spec: Exclude<ChildSpec, SupervisorSpec>, fate: Fate<Leftover>, facts: Array<() => void>): void {
 		const { incarnation } = fate;
 		const { path } = spec;
-		if (spec.kind === 'dynamic') return void facts.push(() => this.#startSupervisor(spec));
+		if (spec.kind === 'dynamic') return void facts.push(() => this.#begin(path, incarnation, () => this.#startSupervisor(spec)));
 		switch (fate.do) {
 			case 'supervise':
 				return;
 			case 'launch':
-				return void facts.push(() => this.#launch(path, incarnation, above));
+				return void facts.push(() => this.#begin(path, incarnation, () => this.#launch(path, incarnation, above)));
 			case 'lose': {
 				const workerId = this.#options.newId();
 				this.#startWorker(

@@ -113,7 +113,6 @@ function play({ spec, seed, options }: Scenario, next: (world: World, index: num
 		world.advance(step.waitMs);
 		if (step.fault === 'stop' && world.ended === null) watcher.stopped(world);
 		if (step.fault === 'pause') watcher.delayed(step.value);
-		if (step.fault === 'killMaster' && world.ended === null) watcher.masterKilled(world);
 		strike(world, step);
 		watcher.look(world);
 		for (const invariant of watcher.violation === null ? invariants : []) {

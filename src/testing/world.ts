@@ -44,6 +44,8 @@ export interface Observer {
 	/** A request to a process, before it is carried out. */
 	asked?: (path: string, what: Request) => void;
 	news?: (news: TreeNews) => void;
+	/** The master is about to be killed. */
+	masterKilled?: (world: World) => void;
 }
 
 /** One child, as `choir status --json` has it, without what only a real process has. Times are simulated ms. */
@@ -265,6 +267,7 @@ export class World {
 		this.#expectGoing('killMaster');
 		this.#record('fault', '', 0, 'the master is killed');
 		if (this.#booting) return this;
+		this.#observer.masterKilled?.(this);
 		// As a file would give it back.
 		const mind = this.#written === null ? this.#tree.mind() : Object.fromEntries(this.#written);
 		const journal = new Map<string, unknown>(Object.entries(JSON.parse(JSON.stringify(mind))));
