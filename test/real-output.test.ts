@@ -27,6 +27,12 @@ const printer = (perSecond: number) => `
 		}
 	}, 5);
 `;
+/** The same, a line at a time and without a pause. */
+const restless = `
+	const fs = require('fs');
+	const pad = 'x'.repeat(89);
+	for (let n = 1; ; n++) fs.writeSync(1, String(n).padStart(10, '0') + pad + '\\n');
+`;
 const spec = `
 	import { command, tree } from 'choir';
 	export default tree('t', {
@@ -63,7 +69,7 @@ function onDisk(tree: RealTree): number {
 const dropped = async (tree: RealTree) => (await tree.child('printer')).droppedOutputBytes as number;
 
 test('a child prints as fast as it can, ten masters are killed and files are rotated: every line once, in order, in the kept files', async () => {
-	await withTree({ 'tree.ts': spec, 'printer.cjs': printer(40_000_000) }, async (tree) => {
+	await withTree({ 'tree.ts': spec, 'printer.cjs': restless }, async (tree) => {
 		assert.equal((await tree.start()).code, 0);
 		const { pid } = await tree.child('printer');
 		let before = 0;
