@@ -14,7 +14,8 @@ export type AngelEvent =
 	| { type: 'stop'; mode: StopMode; deadline: boolean }
 	| { type: 'interrupt' }
 	| { type: 'reload' }
-	| { type: 'spec.checked'; stopTimeoutMs: number; master: MasterCare }
+	| { type: 'upgrade' }
+	| { type: 'spec.checked'; stopTimeoutMs: number; upgradeTimeoutMs: number; master: MasterCare }
 	| { type: 'spec.refused'; exitCode: number; lines: string[] }
 	| { type: 'lock.taken' }
 	| { type: 'lock.refused'; line: string }
@@ -27,6 +28,16 @@ export type AngelEvent =
 	| { type: 'master.ended'; exitCode: number; lines: string[] }
 	| { type: 'master.exited'; code: number | null; signal: string | null; at: number; chance: number }
 	| { type: 'tree.gone' }
+	/** It has checked all that it can while this one still has the tree. */
+	| { type: 'successor.prepared' }
+	/** The tree runs under it. */
+	| { type: 'successor.running' }
+	| { type: 'successor.failed'; lines: string[] }
+	| { type: 'successor.exited'; exitCode: number }
+	/** It is gone, and what it had been given is here again. */
+	| { type: 'successor.withdrawn' }
+	/** Nothing runs any more that this process has started. */
+	| { type: 'children.gone' }
 	| { type: 'supervisor.resumed' }
 	| { type: 'effect.failed'; effect: string; message: string; at: number };
 
@@ -41,6 +52,13 @@ export type AngelEffects = {
 	forwardStop: { mode: StopMode };
 	forwardReload: undefined;
 	sweep: { how: 'terminate' | 'kill' };
+	launchSuccessor: undefined;
+	releaseMaster: undefined;
+	handOver: undefined;
+	withdraw: undefined;
+	letGo: undefined;
+	handOnStop: { mode: StopMode; deadline: boolean };
+	reportUpgrade: { lines: string[] };
 	reportRunning: undefined;
 	reportHung: { timeoutMs: number };
 	reportBackoff: { delayMs: number; how: string };
@@ -49,6 +67,7 @@ export type AngelEffects = {
 
 export interface AngelContext {
 	stopTimeoutMs: number;
+	upgradeTimeoutMs: number;
 	care: MasterCare;
 	/** Whether there is a master process. */
 	hasMaster: boolean;
@@ -56,8 +75,12 @@ export interface AngelContext {
 	failures: number;
 	log: RestartLog;
 	delayMs: number;
+	/** A stop was asked, and how. */
+	isStopping: boolean;
 	mode: StopMode;
 	hasDeadline: boolean;
+	/** Why an upgrade has failed; empty while it has not. */
+	trouble: string[];
 	/** The master has said how its tree ended. */
 	ended: boolean;
 	exitCode: number;
@@ -94,6 +117,13 @@ export const angelMachine = setup({
 		forwardStop: (_, _params: AngelEffects['forwardStop']) => {},
 		forwardReload: nothing,
 		sweep: (_, _params: AngelEffects['sweep']) => {},
+		launchSuccessor: nothing,
+		releaseMaster: nothing,
+		handOver: nothing,
+		withdraw: nothing,
+		letGo: nothing,
+		handOnStop: (_, _params: AngelEffects['handOnStop']) => {},
+		reportUpgrade: (_, _params: AngelEffects['reportUpgrade']) => {},
 		reportRunning: nothing,
 		reportHung: (_, _params: AngelEffects['reportHung']) => {},
 		reportBackoff: (_, _params: AngelEffects['reportBackoff']) => {},
@@ -103,6 +133,7 @@ export const angelMachine = setup({
 		hasMaster: ({ context }) => context.hasMaster,
 		isMasterless: ({ context }) => !context.hasMaster,
 		hasEnded: ({ context }) => context.ended,
+		isStopping: ({ context }) => context.isStopping,
 		hasDeadline: ({ context }) => context.hasDeadline,
 		isKill: ({ event }) => event.type === 'stop' && event.mode === 'kill',
 		isHarder: ({ context, event }) => event.type === 'stop' && event.mode === 'fast' && context.mode === 'drain',
@@ -119,11 +150,16 @@ export const angelMachine = setup({
 		relaunchDelay: ({ context }) => context.delayMs,
 		masterTimeout: ({ context }) => context.care.heartbeat.timeoutMs,
 		stopTimeout: ({ context }) => context.stopTimeoutMs,
+		upgradeTimeout: ({ context }) => context.upgradeTimeoutMs,
 	},
 })
 	.extend({
 		actions: {
-			recordCare: assign(({ event }) => (event.type === 'spec.checked' ? { stopTimeoutMs: event.stopTimeoutMs, care: event.master } : {})),
+			recordCare: assign(({ event }) =>
+				event.type === 'spec.checked'
+					? { stopTimeoutMs: event.stopTimeoutMs, upgradeTimeoutMs: event.upgradeTimeoutMs, care: event.master }
+					: {},
+			),
 			recordRefusal: assign(({ event }) => {
 				if (event.type === 'spec.refused') return { exitCode: event.exitCode, lines: event.lines };
 				if (event.type === 'lock.refused') return { exitCode: 75, lines: [event.line] };
@@ -163,12 +199,23 @@ export const angelMachine = setup({
 				};
 			}),
 			recordStop: assign(({ context, event }) => {
-				if (event.type === 'interrupt') return { mode: 'fast' as const };
+				if (event.type === 'interrupt') return { isStopping: true, mode: 'fast' as const };
 				if (event.type !== 'stop') return {};
 				// A later request can only make it harder.
 				const mode = event.mode === 'drain' ? context.mode : event.mode;
-				return { mode, hasDeadline: context.hasDeadline || event.deadline };
+				return { isStopping: true, mode, hasDeadline: context.hasDeadline || event.deadline };
 			}),
+			beginUpgrade: assign({ trouble: [] }),
+			recordTrouble: assign(({ event }) => {
+				if (event.type === 'successor.failed') return { trouble: event.lines };
+				if (event.type === 'effect.failed') return { trouble: [`${event.effect} failed: ${event.message}`] };
+				return event.type === 'successor.exited' ? { trouble: ['the new angel ended before the tree ran under it'] } : {};
+			}),
+			recordLoss: assign({ trouble: ['the master ended in the middle of it'] }),
+			recordAbandonment: assign({ trouble: ['the tree was asked to stop'] }),
+			recordLateUpgrade: assign(({ context }) => ({ trouble: [`the new angel was not ready within ${context.upgradeTimeoutMs} ms`] })),
+			recordSuccessorEnd: assign(({ event }) => (event.type === 'successor.exited' ? { exitCode: event.exitCode, lines: [] } : {})),
+			forgetStop: assign({ isStopping: false }),
 			countForcing: assign(({ context }) => ({ forcings: context.forcings + 1 })),
 		},
 	})
@@ -176,14 +223,17 @@ export const angelMachine = setup({
 		id: 'angel',
 		context: {
 			stopTimeoutMs: defaults.stopTimeoutMs,
+			upgradeTimeoutMs: defaults.upgradeTimeoutMs,
 			care: defaults.master,
 			hasMaster: false,
 			runningSince: null,
 			failures: 0,
 			log: noRestarts,
 			delayMs: 0,
+			isStopping: false,
 			mode: 'drain',
 			hasDeadline: false,
+			trouble: [],
 			ended: false,
 			exitCode: 0,
 			lines: [],
@@ -222,7 +272,7 @@ export const angelMachine = setup({
 						on: { 'lock.taken': 'clearing', 'lock.refused': { target: '#angel.dead', actions: 'recordRefusal' } },
 					},
 					clearing: {
-						description: 'What an angel that was killed has left behind goes first.',
+						description: 'What an angel that was killed has left behind, and nobody can take over, goes first.',
 						entry: { type: 'clearLeftovers', params: { how: 'terminate' } },
 						on: { 'leftovers.gone': 'binding' },
 						after: { clearTimeout: 'forcing' },
@@ -280,6 +330,7 @@ export const angelMachine = setup({
 							'master.beat': { target: 'watching', reenter: true },
 							'supervisor.resumed': { target: 'watching', reenter: true },
 							reload: { actions: 'forwardReload' },
+							upgrade: { target: 'upgrading', actions: 'beginUpgrade' },
 						},
 						after: {
 							masterTimeout: {
@@ -302,8 +353,76 @@ export const angelMachine = setup({
 					},
 					relaunching: {
 						entry: ['recordLaunch', 'launchMaster'],
-						on: { 'master.hello': 'watching' },
+						on: { 'master.hello': [{ guard: 'isStopping', target: '#angel.draining.forwarded' }, { target: 'watching' }] },
 						after: { bootTimeout: 'killing' },
+					},
+					upgrading: {
+						description: 'A new choir takes over: first all is done that can fail, and until it has the tree it can be undone.',
+						on: {
+							// In the middle of it nobody has the whole tree: it is stopped as soon as somebody has.
+							stop: { actions: 'recordStop' },
+							interrupt: { actions: 'recordStop' },
+							'successor.failed': { target: '.withdrawing', actions: 'recordTrouble' },
+							'successor.exited': { target: '.withdrawing', actions: 'recordTrouble' },
+							'effect.failed': { target: '.withdrawing', actions: 'recordTrouble' },
+						},
+						after: { upgradeTimeout: { target: '.withdrawing', actions: 'recordLateUpgrade' } },
+						initial: 'preparing',
+						states: {
+							preparing: {
+								description: 'The master goes on meanwhile.',
+								entry: 'launchSuccessor',
+								on: {
+									'successor.prepared': 'releasing',
+									'master.exited': { target: 'withdrawing', actions: ['recordExit', 'recordLoss'] },
+								},
+								always: { guard: 'isStopping', target: 'withdrawing', actions: 'recordAbandonment' },
+							},
+							releasing: {
+								description: 'The master goes without touching the tree: the next one has it all from the journal.',
+								entry: 'releaseMaster',
+								on: { 'master.exited': { target: 'handing', actions: 'recordExit' } },
+							},
+							handing: {
+								entry: 'handOver',
+								on: { 'successor.running': '#angel.running.fronting' },
+							},
+							withdrawing: {
+								description: 'The successor is killed, and all that it was given is taken back.',
+								entry: 'withdraw',
+								exit: { type: 'reportUpgrade', params: ({ context }) => ({ lines: context.trouble }) },
+								on: {
+									'successor.failed': {},
+									'successor.exited': {},
+									'master.exited': { actions: 'recordExit' },
+									'successor.withdrawn': [
+										{ guard: 'hasEnded', target: '#angel.draining.sweeping' },
+										{ guard: 'isMasterless', target: '#angel.running.relaunching' },
+										{ guard: 'isStopping', target: '#angel.draining' },
+										{ target: '#angel.running.watching' },
+									],
+								},
+							},
+						},
+					},
+					fronting: {
+						description: 'The successor has the tree. This one stays as the parent of what it started, and for who waits for its end.',
+						entry: ['letGo', { type: 'reportUpgrade', params: ({ context }) => ({ lines: context.trouble }) }],
+						always: {
+							guard: 'isStopping',
+							actions: [
+								{ type: 'handOnStop', params: ({ context }) => ({ mode: context.mode, deadline: context.hasDeadline }) },
+								'forgetStop',
+							],
+						},
+						on: {
+							stop: { actions: 'recordStop' },
+							interrupt: { actions: 'recordStop' },
+							'master.running': {},
+							'master.exited': {},
+							'children.gone': '#angel.dead',
+							'successor.exited': { target: '#angel.dead', actions: 'recordSuccessorEnd' },
+						},
 					},
 				},
 			},

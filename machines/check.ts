@@ -74,6 +74,8 @@ class Checker {
 			kind: pass,
 			id: this.#id,
 			stopTimeout: this.#duration('positive'),
+			onAngelLoss: oneOf(this, ['keep', 'stop']),
+			upgradeTimeout: this.#duration('positive'),
 			master: this.#object(master),
 			view: this.#view,
 			...this.#supervision(''),

@@ -41,6 +41,8 @@ export interface Left<F extends Found> {
 	found: ReadonlyMap<string, F>;
 	/** The latest incarnation of each child that was ever asked of the angel. */
 	asked: ReadonlyMap<string, number>;
+	/** The tree was stopping, and is wanted again: what it was in the middle of counts for nothing, and what is down starts. */
+	anew?: boolean;
 }
 
 /** What a master machine begins with in the place of a first start. `waits`: operations, and how long they still wait. */
@@ -75,7 +77,8 @@ type Declared = Pick<ChildSpec, 'id' | 'kind'> & { restart: RestartRule };
 
 /** `declared`: in start order, with those that came by request at the end. What is found and not adopted is to be stopped. `now`: monotonic ms. */
 export function reconcile<F extends Found>(declared: readonly Declared[], left: Left<F>, now: number): Reconciled<F> {
-	const saved = left.supervisor;
+	const anew = left.anew === true;
+	const saved = anew && left.supervisor !== null ? { ...left.supervisor, ...atRest } : left.supervisor;
 	const operations = (saved?.operations ?? []).map((operation): Operation => ({ ...operation, request: null }));
 	const children: Array<[string, Child]> = [];
 	const fates: Array<Fate<F>> = [];
@@ -91,12 +94,16 @@ export function reconcile<F extends Found>(declared: readonly Declared[], left: 
 		const ready = child.readyAt !== null;
 		if (kind === 'supervisor' || kind === 'dynamic') {
 			// Nothing is known: it is there, and finds out who lives.
-			const begun: Child = saved === null && known === undefined ? { ...child, phase: 'starting', incarnation: incarnation + 1 } : child;
+			const isNew = saved === null && known === undefined;
+			const begun: Child = isNew
+				? { ...child, phase: 'starting', incarnation: incarnation + 1 }
+				: { ...child, phase: anew && child.phase === 'draining' ? 'running' : child.phase };
+			if (anew && begun.phase === 'down' && isWanted(begun)) down.push(id);
 			if (begun.phase !== 'down') fates.push({ id, incarnation: begun.incarnation, do: 'supervise' });
 			children.push([id, begun]);
 		} else if (kind === 'actor' || kind === 'thread') {
 			// It went with the master: that counts for nothing.
-			if (child.phase === 'starting' || child.phase === 'running' || saved === null) down.push(id);
+			if (child.phase === 'starting' || child.phase === 'running' || saved === null || (anew && isWanted(child))) down.push(id);
 			children.push([id, { ...child, phase: 'down' }]);
 		} else if (found !== undefined && found.incarnation > incarnation) {
 			// Begun after the last word that could be read.
@@ -107,6 +114,7 @@ export function reconcile<F extends Found>(declared: readonly Declared[], left: 
 				child.phase === 'draining'
 					? (operations.find(({ scope, phase }) => phase === 'stopping' && scope.includes(id))?.mode ?? 'drain')
 					: null;
+			if (anew && child.phase === 'draining') down.push(id);
 			children.push([id, child]);
 			fates.push({ id, incarnation, do: 'adopt', found, ready, drain });
 		} else {
@@ -117,7 +125,7 @@ export function reconcile<F extends Found>(declared: readonly Declared[], left: 
 						? { id, incarnation, do: 'lose', ready, asked: child.phase === 'draining' }
 						: { id, incarnation, do: 'launch' },
 				);
-			else if (saved === null) down.push(id);
+			if (isUp ? anew && child.phase === 'draining' : saved === null || (anew && isWanted(child))) down.push(id);
 		}
 	}
 	const nextOperation = saved?.nextOperation ?? 1;
@@ -150,6 +158,10 @@ export function reconcile<F extends Found>(declared: readonly Declared[], left: 
 		fates,
 	};
 }
+
+const atRest = { operations: [], due: [], mail: [], end: null, mode: 'drain' } as const satisfies Partial<SavedSupervisor>;
+/** What has finished, or was stopped by request, is not wanted again. */
+const isWanted = ({ standing }: Child) => standing === null || standing === 'gaveUp' || standing === 'fatal';
 
 /** What is to be kept of a child. */
 export function savedChild({ id: _id, rule: _rule, log, ...child }: Child): SavedChild {

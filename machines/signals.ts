@@ -25,6 +25,7 @@ export type SignalRequest =
 	| { do: 'stop'; mode: StopMode; deadline: boolean }
 	| { do: 'interrupt' }
 	| { do: 'reload' }
+	| { do: 'upgrade' }
 	| { do: 'reopen' }
 	| { do: 'resume' }
 	| { do: 'later'; what: string }
@@ -46,7 +47,7 @@ export function requestOf(role: Role, signal: Signal, terminal: boolean): Signal
 		case 'SIGUSR1':
 			return { do: 'reopen' };
 		case 'SIGUSR2':
-			return role === 'angel' ? { do: 'later', what: 'an upgrade of the master' } : ignore('only the angel upgrades');
+			return role === 'angel' ? { do: 'upgrade' } : ignore('only the angel upgrades');
 		case 'SIGWINCH':
 			if (role === 'worker') return ignore('a worker is paused by its master');
 			return terminal ? ignore('a terminal sends it at each change of its size') : { do: 'later', what: 'a pause' };

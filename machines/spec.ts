@@ -37,6 +37,12 @@ export interface Exit {
 	detail?: string;
 }
 
+/**
+ * What a master does whose angel was killed. `keep`: it ends, and the workers go on serving until the next run takes them over;
+ * `stop`: it stops the tree in order, and ends.
+ */
+export type OnAngelLoss = 'keep' | 'stop';
+
 /** How a stop is to go: with the whole drain, with SIGTERM at once, or with SIGKILL at once. */
 export type StopMode = 'drain' | 'fast' | 'kill';
 
@@ -264,6 +270,10 @@ export interface TreeDeclaration<Id extends string = string, Children extends re
 	id: Id;
 	/** For a stop by SIGTERM or `choir stop`, over all: then what is left is killed. Default `'2m'`. */
 	stopTimeout?: Duration;
+	/** What becomes of the tree if its angel is killed by SIGKILL. Default `'keep'`: it goes on serving, and the next run takes it over. */
+	onAngelLoss?: OnAngelLoss;
+	/** For an upgrade: until the tree runs under its new angel. Then all is taken back. Default `'30s'`. */
+	upgradeTimeout?: Duration;
 	/** The angel's watch over its master. Default: `every: '1s'`, `timeout: '30s'`, `{ restarts: 5, within: '60s' }`, `'200ms'` to `'5s'`. */
 	master?: { heartbeat?: HeartbeatDeclaration; intensity?: IntensityDeclaration; backoff?: BackoffDeclaration };
 	/**
@@ -439,6 +449,8 @@ export interface TreeSpec {
 	id: string;
 	root: SupervisorSpec;
 	stopTimeoutMs: number;
+	onAngelLoss: OnAngelLoss;
+	upgradeTimeoutMs: number;
 	master: { heartbeat: HeartbeatSpec; intensity: Intensity; backoff: Backoff };
 	view: ViewSpec;
 }
@@ -474,6 +486,8 @@ export const defaults = {
 	reload: { soakMs: 1_000 },
 	quantumMs: 100,
 	stopTimeoutMs: 120_000,
+	onAngelLoss: 'keep' as OnAngelLoss,
+	upgradeTimeoutMs: 30_000,
 	master: {
 		heartbeat: { everyMs: 1_000, timeoutMs: 30_000 },
 		intensity: { restarts: 5, withinMs: 60_000 },
@@ -688,6 +702,8 @@ function resolving(parseDuration: ParseDuration) {
 			id: declaration.id,
 			root: supervisorOf(declaration, '', '', null),
 			stopTimeoutMs: ms(declaration.stopTimeout, defaults.stopTimeoutMs),
+			onAngelLoss: declaration.onAngelLoss ?? defaults.onAngelLoss,
+			upgradeTimeoutMs: ms(declaration.upgradeTimeout, defaults.upgradeTimeoutMs),
 			master: {
 				heartbeat: heartbeatOf(master?.heartbeat, defaults.master.heartbeat),
 				intensity: intensityOf(master?.intensity, defaults.master.intensity),

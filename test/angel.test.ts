@@ -7,6 +7,7 @@ import { type Row, Table } from '../src/testing/table.ts';
 const checked = {
 	type: 'spec.checked',
 	stopTimeoutMs: 60_000,
+	upgradeTimeoutMs: 30_000,
 	master: { ...defaults.master, intensity: { restarts: 1, withinMs: 10_000 } },
 };
 const locked = { type: 'lock.taken' };
@@ -37,6 +38,15 @@ const launching = [checked, locked, cleared, bound];
 const populating = [...launching, hello];
 const watching = [...populating, running];
 const backoff = [...watching, exited(1)];
+const prepared = { type: 'successor.prepared' };
+const taken = { type: 'successor.running' };
+const failed = { type: 'successor.failed', lines: ['boom'] };
+const heirGone = (exitCode: number) => ({ type: 'successor.exited', exitCode });
+const withdrawn = { type: 'successor.withdrawn' };
+const preparing = [...watching, { type: 'upgrade' }];
+const releasing = [...preparing, prepared];
+const handing = [...releasing, exited(0)];
+const fronting = [...handing, taken];
 
 const rows: Array<Row<undefined>> = [
 	['tries the spec first', [], 'starting.checking', ['checkSpec']],
@@ -75,6 +85,40 @@ const rows: Array<Row<undefined>> = [
 	['gives up after too many', [...backoff, 'relaunchDelay', hello, exited(1, null, 2_000)], 'draining.sweeping', ['sweep']],
 	['hears how the tree ended', [...watching, ended(70)], 'running.watching', []],
 	['ends with a tree that has ended', [...watching, ended(70), exited(70)], 'draining.sweeping', ['sweep']],
+	['starts a successor for an upgrade', preparing, 'running.upgrading.preparing', ['launchSuccessor']],
+	['lets its master go once the successor is prepared', releasing, 'running.upgrading.releasing', ['releaseMaster']],
+	['hands over when there is no master', handing, 'running.upgrading.handing', ['handOver']],
+	['is a front when the tree runs under the successor', fronting, 'running.fronting', ['letGo', 'reportUpgrade']],
+	['withdraws what does not get ready', [...preparing, 'upgradeTimeout'], 'running.upgrading.withdrawing', ['withdraw']],
+	['… also when it has been given all', [...handing, 'upgradeTimeout'], 'running.upgrading.withdrawing', ['withdraw']],
+	['withdraws what fails', [...handing, failed], 'running.upgrading.withdrawing', ['withdraw']],
+	['withdraws what has ended', [...preparing, heirGone(1)], 'running.upgrading.withdrawing', ['withdraw']],
+	['withdraws what cannot even be started', [...preparing, broken], 'running.upgrading.withdrawing', ['withdraw']],
+	['withdraws when the master is lost meanwhile', [...preparing, exited(1)], 'running.upgrading.withdrawing', ['withdraw']],
+	['hears its end while it withdraws', [...handing, failed, heirGone(1)], 'running.upgrading.withdrawing', []],
+	['hears its failure while it withdraws', [...handing, heirGone(1), failed], 'running.upgrading.withdrawing', []],
+	['hears the end of the master while it withdraws', [...releasing, failed, exited(0)], 'running.upgrading.withdrawing', []],
+	['goes on with its master if that is still there', [...preparing, failed, withdrawn], 'running.watching', ['reportUpgrade']],
+	['launches its master again', [...handing, failed, withdrawn], 'running.relaunching', ['reportUpgrade', 'launchMaster']],
+	['… and watches it', [...handing, failed, withdrawn, hello], 'running.watching', []],
+	[
+		'ends with a tree that ended in the middle of it',
+		[...preparing, ended(70), exited(70), withdrawn],
+		'draining.sweeping',
+		['reportUpgrade', 'sweep'],
+	],
+	['gives an upgrade up for a stop', [...preparing, stop], 'running.upgrading.withdrawing', ['withdraw']],
+	['… and stops the tree', [...preparing, stop, withdrawn], 'draining.forwarded', ['reportUpgrade', 'forwardStop']],
+	['gives it up when interrupted', [...preparing, interrupt], 'running.upgrading.withdrawing', ['withdraw']],
+	['waits with a stop until somebody has the whole tree', [...handing, stop], 'running.upgrading.handing', []],
+	['… which then stops it', [...handing, stop, taken], 'running.fronting', ['letGo', 'reportUpgrade', 'handOnStop']],
+	['… or stops it itself if all is taken back', [...handing, stop, failed, withdrawn, hello], 'draining.forwarded', ['forwardStop']],
+	['hands a stop on as a front', [...fronting, stop], 'running.fronting', ['handOnStop']],
+	['hands an interrupt on as a front', [...fronting, interrupt], 'running.fronting', ['handOnStop']],
+	['hears late words of its master as a front', [...fronting, running], 'running.fronting', []],
+	['hears its end as a front', [...fronting, exited(0)], 'running.fronting', []],
+	['leaves when it is parent of nobody', [...fronting, { type: 'children.gone' }], 'dead', ['reportDeath']],
+	['leaves with its successor', [...fronting, heirGone(0)], 'dead', ['reportDeath']],
 	['hands a stop on', [...watching, stop], 'draining.forwarded', ['forwardStop']],
 	['hands a stop on while the tree comes up', [...populating, stop], 'draining.forwarded', ['forwardStop']],
 	['has nothing to hand on before there is a master', [checked, stop], 'draining.sweeping', ['sweep']],
@@ -132,6 +176,8 @@ const exits: Array<[string, Row<undefined>[1], number]> = [
 	['the first master was killed', [...populating, exited(null, 'SIGKILL'), gone], 1],
 	['the first master ended with 0 and no word', [...populating, exited(0), gone], 1],
 	['too many masters', [...backoff, 'relaunchDelay', hello, exited(1, null, 2_000), gone], 70],
+	['its successor gave up', [...fronting, heirGone(70)], 70],
+	['nobody needs the front', [...fronting, { type: 'children.gone' }], 0],
 	['stopped during backoff', [...backoff, stop, gone], 0],
 ];
 for (const [name, happenings, exitCode] of exits) {

@@ -190,7 +190,11 @@ const machines: Array<[machine: AnyStateMachine, input: unknown]> = [
 	[rolloutMachine, { generation: 2 }],
 	[
 		angelMachine,
-		{ care: { heartbeat: { everyMs: 1, timeoutMs: 10 }, intensity: { restarts: 2, withinMs: 1_000 }, backoff }, stopTimeoutMs: 100 },
+		{
+			care: { heartbeat: { everyMs: 1, timeoutMs: 10 }, intensity: { restarts: 2, withinMs: 1_000 }, backoff },
+			stopTimeoutMs: 100,
+			upgradeTimeoutMs: 200,
+		},
 	],
 ];
 

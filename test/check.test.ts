@@ -19,6 +19,8 @@ test('a whole tree as in the contract has no problem', () => {
 		strategy: 'one_for_one',
 		intensity: { restarts: 5, within: '30s' },
 		stopTimeout: '1m',
+		onAngelLoss: 'stop',
+		upgradeTimeout: '1m',
 		master: { heartbeat: { every: '6s' }, intensity: { restarts: 3, within: '1m' }, backoff: { from: '1s', to: '2s' } },
 		children: [
 			node('web', {
@@ -466,7 +468,7 @@ const strangeChild = fc
 const strangeTree = fc
 	.tuple(
 		fc.array(fc.oneof(strangeChild, strange), { maxLength: 4 }),
-		fc.dictionary(fc.constantFrom('id', 'master', 'intensity', 'stopTimeout', 'x\ny'), strange),
+		fc.dictionary(fc.constantFrom('id', 'master', 'intensity', 'stopTimeout', 'onAngelLoss', 'x\ny'), strange),
 	)
 	.map(([children, rest]) => ({ kind: 'tree', id: 'shop', children, ...rest }));
 
@@ -504,8 +506,11 @@ const durations: Array<[text: string, ms: number | undefined]> = [
 for (const [text, ms] of durations) test(`'${text.slice(0, 20)}' is ${ms} ms`, () => assert.is(parseDuration(text), ms));
 
 test('a spec is a declaration with its defaults', () => {
-	const { root, stopTimeoutMs, master } = resolveSpec(tree('shop', { children: [node('web', web), command('cache', { run: ['x'] })] }));
+	const { root, stopTimeoutMs, onAngelLoss, master } = resolveSpec(
+		tree('shop', { children: [node('web', web), command('cache', { run: ['x'] })] }),
+	);
 	assert.is(stopTimeoutMs, 120_000);
+	assert.is(onAngelLoss, 'keep');
 	assert.equal(master, defaults.master);
 	assert.equal(root.children[0], {
 		kind: 'node',

@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { test } from 'uvu';
-import { firstByte, listArchives, rotatingFile } from '../src/logs/archive.ts';
+import { droppedBytes, firstByte, listArchives, rotatingFile } from '../src/logs/archive.ts';
 import { type Batch, Follower, follow } from '../src/logs/follow.ts';
 import { rotateClosed, rotateHeld } from '../src/logs/rotate.ts';
 import { tail } from '../src/logs/tail.ts';
@@ -212,6 +212,30 @@ test('what was dropped by rotation before it was read is counted, and reading go
 		await follower.close();
 		assert.ok(skipped > 30_000, `${skipped} bytes`);
 		assert.deepEqual(heard, ['line 7', 'line 8', 'line 9']);
+	});
+});
+
+test('what has grown far beyond all that is kept is cut down at once, with what was kept before', async () => {
+	await inFolder(async (_, file) => {
+		const line = (n: number) => `${String(n).padStart(6, '0')} ${'x'.repeat(92)}\n`;
+		const lines = (from: number, to: number) => Array.from({ length: to - from }, (_each, index) => line(from + index)).join('');
+		const text = lines(0, 200);
+		fs.writeFileSync(file, text);
+		await rotateHeld(file, { rotateBytes: 10_000, keep: 3 });
+		assert.equal((await listArchives(file)).numbered.length, 2);
+		fs.appendFileSync(file, lines(200, 10_000));
+		assert.equal((await rotateHeld(file, { rotateBytes: 10_000, keep: 3 })).rotated, true);
+		const left = (await archivesFirst(file))
+			.trimEnd()
+			.split('\n')
+			.map((each) => Number(each.slice(0, 6)));
+		const first = left[0] as number;
+		assert.deepEqual(
+			left,
+			Array.from({ length: 10_000 - first }, (_each, index) => first + index),
+		);
+		assert.ok(first >= 9_500 && first <= 9_700, `the first is ${first}`);
+		assert.equal(await droppedBytes(file), first * 100);
 	});
 });
 

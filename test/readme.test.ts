@@ -93,6 +93,7 @@ const limits: Array<[string, string]> = [
 	['size of an output file until it is rotated', `${defaults.logs.rotateBytes / 2 ** 20} MiB`],
 	['rotated output files kept', String(defaults.logs.keep)],
 	['stop of the whole tree by TERM or `choir stop`', time(defaults.stopTimeoutMs)],
+	['upgrade, until all is taken back', time(defaults.upgradeTimeoutMs)],
 	['between two heartbeats of the master', time(defaults.master.heartbeat.everyMs)],
 	['without a heartbeat, until the master is killed', time(defaults.master.heartbeat.timeoutMs)],
 	['restarts of the master', window(defaults.master.intensity)],

@@ -45,11 +45,11 @@ test('twenty masters killed under constant load: no request fails, every pid sta
 		signal((await tree.child('jobs/sleeper')).pid, 'SIGKILL');
 		await tree.incarnation('jobs/sleeper', 2);
 		const pids = await pidsOf(tree);
-		const { stop } = load(port, { perSecond: 500 });
+		const { stop } = load(port, { perSecond: 200 });
 		for (let n = 0; n < 20; n++) await killMaster(tree);
 		const { answered, failed } = await stop();
 		assert.deepEqual(failed, []);
-		assert.ok(answered > 1_000, `only ${answered} requests`);
+		assert.ok(answered > 400, `only ${answered} requests`);
 		assert.deepEqual(await pidsOf(tree), pids);
 		const { incarnation, restarts, lastExit } = await tree.child('jobs/sleeper');
 		assert.deepEqual({ incarnation, restarts, reason: lastExit?.reason }, { incarnation: 2, restarts: 1, reason: 'killed' });

@@ -64,7 +64,7 @@ const dropped = async (tree: RealTree) => (await tree.child('printer')).droppedO
 
 test('a child prints as fast as it can, ten masters are killed and files are rotated: every line once, in order, in the kept files', async () => {
 	await withTree({ 'tree.ts': spec, 'printer.cjs': printer(40_000_000) }, async (tree) => {
-		const run = await tree.up();
+		assert.equal((await tree.start()).code, 0);
 		const { pid } = await tree.child('printer');
 		let before = 0;
 		for (let n = 0; n < 10; n++) {
@@ -77,8 +77,7 @@ test('a child prints as fast as it can, ten masters are killed and files are rot
 			before = await dropped(tree);
 		}
 		assert.equal((await tree.child('printer')).pid, pid);
-		signal(run.pid, 'SIGTERM');
-		assert.equal((await tree.ended(run)).code, 0);
+		assert.equal((await tree.cli('stop')).code, 0);
 		const files = kept(tree);
 		assert.ok(files.length >= KEEP, `only ${files.map(({ name }) => name)}`);
 		const numbers: number[] = [];
@@ -102,7 +101,7 @@ test('a child prints as fast as it can, ten masters are killed and files are rot
 test('100 MB a second: the declared total on disk is kept, what is dropped is counted, memory is flat, and a slow reader is told what it missed', async () => {
 	const bin = fileURLToPath(new URL('../bin/choir.js', import.meta.url));
 	await withTree({ 'tree.ts': spec, 'printer.cjs': printer(100_000_000) }, async (tree) => {
-		await tree.up();
+		assert.equal((await tree.start()).code, 0);
 		const pids = await tree.status().then(({ angel, master }) => [angel.pid as number, master.pid as number]);
 		const rss = () => pids.map((pid) => (sample(pid)?.rssBytes ?? 0) / 1e6);
 		const reader = spawn(process.execPath, [bin, 'logs', 'printer', '-f', '--tree', 't'], {
@@ -132,13 +131,16 @@ test('100 MB a second: the declared total on disk is kept, what is dropped is co
 				'a lot more has been dropped',
 				async () => {
 					most = Math.max(most, onDisk(tree));
-					return (await dropped(tree)) > from + 400_000_000;
+					return (await dropped(tree)) > from + 500_000_000;
 				},
 				60_000,
 			);
-			// A file more while it is copied, and what is printed until somebody looks.
-			const limit = (KEEP + 2) * ROTATE_BYTES + 30_000_000;
-			assert.ok(most < limit, `${most / 1e6} MB on disk, of at most ${limit / 1e6}`);
+			// What is printed until it is cut down, which on a busy machine is some tenths of a second.
+			assert.ok(most < 300_000_000, `${most / 1e6} MB on disk`);
+			// A breath for it, and the declared total is all that is left.
+			signal((await tree.child('printer')).pid, 'SIGSTOP');
+			const declared = (KEEP + 1) * ROTATE_BYTES + 1_000_000;
+			await tree.until('no more than declared is on disk', () => onDisk(tree) <= declared || assert.fail(`${onDisk(tree)} bytes`));
 			const grown = rss().map((now, index) => now - (before[index] as number));
 			assert.ok(
 				grown.every((megabytes) => megabytes < 30),

@@ -17,7 +17,7 @@ test('a master that is killed after any line that a reload has written: finished
 			const run = tree.launch(['run', 'tree.ts'], { env: { CHOIR_TEST_DIE_AFTER: String(line) } });
 			await tree.running();
 			const cache = await pidOf(tree, 'cache');
-			const { stop } = load(port, { perSecond: 500 });
+			const { stop } = load(port, { perSecond: 100 });
 			tree.write('web.ts', library('v2'));
 			tree.write('tree.ts', spec(port, "command('new', { run: ['sleep', '1000'] }),"));
 			const { code } = await tree.cli('reload', '--wait');

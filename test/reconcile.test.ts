@@ -17,7 +17,12 @@ const known = (given: Exclude<Known, null>): SavedChild =>
 const lives = (incarnation = 2): Found => ({ workerId: 'w', incarnation, pid: 7, startTicks: 70, ended: null });
 const dead: Found = { ...lives(), ended: { code: 1, signal: null, at: 990 } };
 
-function meet(kind: Kind, child: Known, found: Found | null, { asked = 2, supervisor = saved as SavedSupervisor | null } = {}) {
+function meet(
+	kind: Kind,
+	child: Known,
+	found: Found | null,
+	{ asked = 2, supervisor = saved as SavedSupervisor | null, anew = false } = {},
+) {
 	const { resumed, fates } = reconcile(
 		[declared(kind)],
 		{
@@ -25,6 +30,7 @@ function meet(kind: Kind, child: Known, found: Found | null, { asked = 2, superv
 			children: new Map(child === null ? [] : [['a', known(child)]]),
 			found: new Map(found === null ? [] : [['a', found]]),
 			asked: new Map([['a', asked]]),
+			anew,
 		},
 		now,
 	);
@@ -104,6 +110,24 @@ for (const [promise, kind, found, what, phase, revived] of [
 	test(`when nothing is known: ${promise}`, () => {
 		const met = meet(kind, null, found, { supervisor: null });
 		assert.equal([met.what, met.phase, met.revived], [what, phase, revived]);
+	});
+
+const stopped: SavedSupervisor = { ...saved, mode: 'fast', end: { why: 'asked', reason: 'shutdown', message: 'asked to stop' } };
+for (const [promise, kind, child, found, what, phase, revived] of [
+	['what was not stopped yet is adopted', 'node', up, lives(), 'adopt', 'running', false],
+	['what was asked to go finishes, and then starts', 'node', { ...up, phase: 'draining' }, lives(), 'adopt', 'draining', true],
+	['what went meanwhile starts', 'node', { ...up, phase: 'draining' }, null, 'lose', 'draining', true],
+	['what was stopped starts', 'node', { phase: 'down' }, null, 'nothing', 'down', true],
+	['what was given up is tried again', 'node', { phase: 'down', standing: 'gaveUp' }, null, 'nothing', 'down', true],
+	['what has finished stays so', 'node', { phase: 'down', standing: 'finished' }, null, 'nothing', 'down', false],
+	['an actor starts', 'actor', { phase: 'down' }, null, 'nothing', 'down', true],
+	['a supervisor that was stopping goes on', 'supervisor', { ...up, phase: 'draining' }, null, 'supervise', 'running', false],
+	['a supervisor that was stopped starts', 'supervisor', { phase: 'down' }, null, 'nothing', 'down', true],
+] as const)
+	test(`a tree that was stopping and is wanted again: ${promise}`, () => {
+		const met = meet(kind, child, found, { supervisor: stopped, anew: true });
+		assert.equal([met.what, met.phase, met.revived], [what, phase, revived]);
+		assert.equal([met.resumed.end, met.resumed.mode], [null, 'drain']);
 	});
 
 test('the counts go on', () => {

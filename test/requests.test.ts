@@ -43,7 +43,15 @@ function treeOf(
 	const nothing = () => {};
 	let ids = 0;
 	const tree = new Tree({
-		spec: { id: 'test', root: supervisor('', children), stopTimeoutMs: 1_000, master: defaults.master, view: defaults.view },
+		spec: {
+			id: 'test',
+			root: supervisor('', children),
+			stopTimeoutMs: 1_000,
+			onAngelLoss: 'keep',
+			upgradeTimeoutMs: 1,
+			master: defaults.master,
+			view: defaults.view,
+		},
 		clock: new SimulatedClock(),
 		chance: () => 0,
 		newId: () => `w${++ids}`,

@@ -4,7 +4,7 @@ import type { StopMode, StopSpec } from '../../machines/spec.ts';
 import { LineSplitter } from '../control/lines.ts';
 import type { Leftover } from '../master/host.ts';
 import type { Handed } from '../master/slots.ts';
-import type { Slots } from './sockets.ts';
+import type { AskedBack, Slots } from './sockets.ts';
 
 /** What is to run, all of it: the angel knows no specs. */
 export interface SpawnOrder {
@@ -22,6 +22,9 @@ export interface SpawnOrder {
 	stop: StopSpec;
 	logFrom: number;
 }
+
+/** Where the processes of a tree come from: this angel, one that was killed, or one that has handed over to this one. */
+export type Origin = 'new' | 'killed' | 'upgraded';
 
 /** What changes of an order when a spare takes the place of a child. */
 export type Assigned = Pick<SpawnOrder, 'workerId' | 'path' | 'incarnation' | 'generation' | 'stop' | 'logFrom'>;
@@ -50,6 +53,8 @@ export type ToMaster =
 			incarnations: Array<[string, number]>;
 			masterIncarnation: number;
 			slots: Slots;
+			/** What workers hold that the angel needs, and the unix socket to which they are to pass it; null: nothing. */
+			wanted: { to: string; asked: Array<[workerId: string, sockets: AskedBack]> } | null;
 			view: ViewWish;
 	  }
 	| { do: 'spawned'; workerId: string; pid: number; startTicks: number }
@@ -57,6 +62,8 @@ export type ToMaster =
 	| { do: 'exited'; workerId: string; code: number | null; signal: string | null }
 	| { do: 'stop'; mode: StopMode }
 	| { do: 'reload' }
+	/** To end, and leave the tree as it is: another master goes on with it. */
+	| { do: 'release' }
 	| { do: 'reopen' };
 
 /** An environment can be long; beyond this something is wrong. */

@@ -31,6 +31,19 @@ function listen(path: string): Promise<net.Server | null> {
 	});
 }
 
+/** The lock, as another angel that still holds it has handed it over. */
+export function inheritLock(fd: number): Promise<net.Server> {
+	return new Promise((resolve, reject) => {
+		const server = net.createServer((socket) => socket.destroy());
+		server.once('error', reject);
+		server.listen({ fd }, () => resolve(server));
+		server.unref();
+	});
+}
+
+/** The descriptor of a lock. */
+export const fdOf = (lock: net.Server) => (lock as unknown as { _handle: { fd: number } })._handle.fd;
+
 /** Whether somebody listens on a unix socket. */
 export function answers(path: string): Promise<boolean> {
 	return new Promise((resolve) => {
@@ -55,7 +68,7 @@ export function writePidFile(dir: string, angel: AngelPid): void {
 }
 
 /** Only if it is ours: another angel may have come meanwhile. */
-export function removePidFile(dir: string, { pid, startTicks }: AngelPid): void {
+export function removePidFile(dir: string, { pid, startTicks }: Pick<AngelPid, 'pid' | 'startTicks'>): void {
 	const present = readAngelPid(dir);
 	if (present?.pid === pid && present.startTicks === startTicks) fs.rmSync(angelPidFile(dir), { force: true });
 }

@@ -5,18 +5,14 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
-import path from 'node:path';
 import { ensureDir, logFile, logsDir } from '../home.ts';
-import { bootId, findMarked, isAlive, killGroup, killOne, startTicks } from '../hosts/proc.ts';
+import { findMarked, isAlive, killGroup, killOne, startTicks } from '../hosts/proc.ts';
 import { Strays } from '../hosts/strays.ts';
 import type { Leftover } from '../master/host.ts';
+import { type Entry, type Identity, Inventory, isStillThere, readInventory } from './inventory.ts';
 import type { Assigned, SpawnOrder } from './link.ts';
 import type { Sockets } from './sockets.ts';
-
-export interface Identity {
-	pid: number;
-	startTicks: number;
-}
+import type { Estate } from './succession.ts';
 
 export type ProcessFact =
 	| { workerId: string; what: 'spawned'; pid: number; startTicks: number }
@@ -24,10 +20,13 @@ export type ProcessFact =
 	| { workerId: string; what: 'exited'; code: number | null; signal: string | null };
 
 interface Held {
-	order: SpawnOrder;
-	identity: Identity;
-	child: ChildProcess;
+	entry: Entry;
+	/** An earlier angel has started it: it is nobody's child here, and how it ends nobody sees. */
+	isForeign: boolean;
 }
+
+/** Between two looks whether those that are not children of this process live. */
+const LOOK_MS = 50;
 
 export class Processes {
 	readonly #dir: string;
@@ -36,28 +35,75 @@ export class Processes {
 	readonly #tell: (fact: ProcessFact) => void;
 	readonly #held = new Map<string, Held>();
 	/** Of those that have ended, what no master has taken note of. */
-	readonly #ended = new Map<string, { held: Held; ended: Leftover['ended'] }>();
+	readonly #ended = new Map<string, Leftover>();
+	/** Orders that wait for a socket. */
+	readonly #waiting = new Map<string, SpawnOrder>();
 	readonly #incarnations = new Map<string, number>();
-	readonly #inventory: Inventory;
+	#inventory: Inventory;
 	/** Daemons that left the group of their worker. */
 	readonly #strays = new Strays();
+	#looking: NodeJS.Timeout | undefined;
 	#closed = false;
 
-	constructor(dir: string, sockets: Sockets, now: () => number, tell: (fact: ProcessFact) => void) {
+	/** `living`: what an earlier angel has started, and is taken over. */
+	constructor(dir: string, sockets: Sockets, now: () => number, tell: (fact: ProcessFact) => void, living: readonly Entry[] = []) {
 		this.#dir = dir;
 		this.#now = now;
 		this.#sockets = sockets;
 		this.#tell = tell;
 		ensureDir(logsDir(dir));
-		this.#inventory = new Inventory(dir, () => [...this.#held].map(([workerId, { identity }]) => [workerId, identity]));
+		for (const entry of living) this.#held.set(entry.workerId, { entry, isForeign: true });
+		for (const { path, incarnation } of living) this.#count(path, incarnation);
+		this.#inventory = this.#beginInventory();
+	}
+
+	/** Looks itself whether those live that it did not start: nobody tells. */
+	watch(): void {
+		this.#looking ??= setInterval(() => this.#lookForTheDead(), LOOK_MS);
+	}
+
+	/** What is known of those that are taken over, from who has started them. */
+	inherit({ ended, incarnations }: Estate): void {
+		for (const each of ended) this.#ended.set(each.workerId, each);
+		for (const [path, incarnation] of incarnations) this.#count(path, incarnation);
+	}
+
+	/** One that was taken over has ended, says who has started it. */
+	exited(workerId: string, code: number | null, signal: string | null): void {
+		const held = this.#held.get(workerId);
+		if (held !== undefined) this.#exited(held, code, signal);
+	}
+
+	/** How many of those that run are children of this process. */
+	get children(): number {
+		return [...this.#held.values()].filter(({ isForeign }) => !isForeign).length;
+	}
+
+	/** Gives all away but the being their parent: the inventory is another's now. */
+	handOver(): Omit<Estate, 'masterIncarnation'> {
+		this.#inventory.close();
+		this.#waiting.clear();
+		const living = [...this.#held.values()].map(({ entry }) => entry);
+		return { living, ended: [...this.#ended.values()], incarnations: this.incarnations };
+	}
+
+	/** Takes all back, with what has been started meanwhile. */
+	takeBack(): void {
+		for (const entry of readInventory(this.#dir).filter(isStillThere)) {
+			this.#count(entry.path, entry.incarnation);
+			if (!this.#held.has(entry.workerId)) this.#held.set(entry.workerId, { entry, isForeign: true });
+		}
+		this.#inventory = this.#beginInventory();
+		this.watch();
+	}
+
+	#beginInventory(): Inventory {
+		return new Inventory(this.#dir, () => [...this.#held.values()].map(({ entry }) => entry));
 	}
 
 	/** What runs, and what has ended without a master that took note of it: for the next one. */
 	get leftovers(): Leftover[] {
-		return [
-			...[...this.#held.values()].map((held) => leftover(held, null)),
-			...[...this.#ended.values()].map(({ held, ended }) => leftover(held, ended)),
-		];
+		return [...[...this.#held.values()].map(({ entry }) => leftover(entry, null)), ...this.#ended.values()];
 	}
 
 	/** The master knows how this one ended. */
@@ -70,12 +116,18 @@ export class Processes {
 	}
 
 	spawn(order: SpawnOrder): void {
-		this.#incarnations.set(order.path, Math.max(order.incarnation, this.#incarnations.get(order.path) ?? 0));
+		const { workerId } = order;
+		this.#count(order.path, order.incarnation);
 		if (order.sockets.length === 0) return this.#spawn(order, []);
+		this.#waiting.set(workerId, order);
 		this.#sockets.descriptors(order.sockets).then(
-			(descriptors) => this.#spawn(order, descriptors),
-			(error: Error) => this.#tell({ workerId: order.workerId, what: 'failed', message: error.message }),
+			(descriptors) => this.#waiting.delete(workerId) && this.#spawn(order, descriptors),
+			(error: Error) => this.#waiting.delete(workerId) && this.#tell({ workerId, what: 'failed', message: error.message }),
 		);
+	}
+
+	#count(path: string, incarnation: number): void {
+		this.#incarnations.set(path, Math.max(incarnation, this.#incarnations.get(path) ?? 0));
 	}
 
 	#spawn(order: SpawnOrder, descriptors: number[]): void {
@@ -99,69 +151,97 @@ export class Processes {
 		}
 		// A child that is not reaped keeps its pid and its entry in /proc, so this cannot be somebody else's.
 		const identity = { pid, startTicks: startTicks(pid) ?? 0 };
-		const held = { order, identity, child };
+		const held: Held = { entry: entryOf(order, identity), isForeign: false };
 		this.#held.set(workerId, held);
-		this.#inventory.add(workerId, identity);
+		this.#inventory.add(held.entry);
 		child.on('error', () => {});
-		child.once('exit', (code, signal) => {
-			// The group is ours as long as one of it lives; a grandchild does not survive its worker.
-			killGroup(pid, 'SIGKILL');
-			this.#held.delete(workerId);
-			this.#ended.set(workerId, { held, ended: { code, signal, at: this.#now() } });
-			this.#tell({ workerId, what: 'exited', code, signal });
-			// Behind the news: whoever reads of the dead in the inventory sees that they are dead.
-			setImmediate(() => {
-				this.#inventory.remove(workerId);
-				this.#strays.killThoseOf(workerId);
-			});
-		});
+		child.once('exit', (code, signal) => this.#exited(held, code, signal));
 		this.#tell({ workerId, what: 'spawned', ...identity });
 	}
 
-	/** What was started as a spare is another child now: so the next master will find it. */
-	assign({ workerId, ...assigned }: Assigned): void {
-		const { path: childPath, incarnation } = assigned;
-		this.#incarnations.set(childPath, Math.max(incarnation, this.#incarnations.get(childPath) ?? 0));
-		const held = this.#held.get(workerId) ?? this.#ended.get(workerId)?.held;
-		if (held !== undefined) Object.assign(held.order, assigned);
+	#exited({ entry, isForeign }: Held, code: number | null, signal: string | null): void {
+		const { workerId, pid } = entry;
+		// The group is ours as long as one of it lives; a grandchild does not survive its worker. That of a foreign one is gone
+		// if its number is another's by now.
+		if (!isForeign || [null, entry.startTicks].includes(startTicks(pid))) killGroup(pid, 'SIGKILL');
+		this.#held.delete(workerId);
+		this.#ended.set(workerId, leftover(entry, { code, signal, at: this.#now() }));
+		this.#tell({ workerId, what: 'exited', code, signal });
+		// Behind the news: whoever reads of the dead in the inventory sees that they are dead.
+		setImmediate(() => {
+			this.#inventory.remove(workerId);
+			this.#strays.killThoseOf(workerId);
+		});
 	}
 
-	/** To a group that this angel made. */
-	signal(workerId: string, signal: 'SIGTERM' | 'SIGKILL'): void {
+	#lookForTheDead(): void {
+		const foreign = [...this.#held.values()].filter(({ isForeign }) => isForeign);
+		if (foreign.length === 0) {
+			clearInterval(this.#looking);
+			this.#looking = undefined;
+		}
+		for (const held of foreign) if (!isAlive(held.entry)) this.#exited(held, null, null);
+	}
+
+	/** What was started as a spare is another child now: so the next master will find it, and the next angel. */
+	assign({ workerId, ...assigned }: Assigned): void {
+		this.#count(assigned.path, assigned.incarnation);
 		const held = this.#held.get(workerId);
+		const ended = this.#ended.get(workerId);
+		if (ended !== undefined) Object.assign(ended, assigned);
 		if (held === undefined) return;
-		if (signal === 'SIGKILL') killGroup(held.identity.pid, signal);
-		// TERM is a request to the program, which knows what to tell its own children.
-		else killOne(held.identity.pid, signal);
+		Object.assign(held.entry, assigned);
+		this.#inventory.add(held.entry);
+	}
+
+	/** To a group that an angel made. */
+	signal(workerId: string, signal: 'SIGTERM' | 'SIGKILL'): void {
+		const waiting = this.#waiting.get(workerId);
+		if (waiting !== undefined) {
+			this.#waiting.delete(workerId);
+			return this.#tell({ workerId, what: 'failed', message: this.#sockets.describe(waiting.sockets) });
+		}
+		const held = this.#held.get(workerId);
+		if (held !== undefined) signalHeld(held, signal);
 	}
 
 	/** Asks all that is left to go, or kills it; answers who is still there. */
 	sweep(how: 'terminate' | 'kill'): Identity[] {
 		this.#closed = true;
 		this.#strays.close();
-		for (const { identity } of this.#held.values()) {
-			if (how === 'kill') killGroup(identity.pid, 'SIGKILL');
-			else killOne(identity.pid, 'SIGTERM');
-		}
+		for (const held of this.#held.values()) signalHeld(held, how === 'kill' ? 'SIGKILL' : 'SIGTERM');
 		return this.remaining(how);
 	}
 
 	/** Who is left of the tree: its workers, and whatever carries its mark, which `how` is done to. */
 	remaining(how: 'terminate' | 'kill' | null): Identity[] {
-		const own = [...this.#held.values()].map(({ identity }) => identity).filter(isAlive);
+		const own: Identity[] = [...this.#held.values()].map(({ entry }) => entry).filter(isAlive);
 		const strays = findMarked('CHOIR_TREE', this.#dir).filter(({ pid }) => !own.some((other) => other.pid === pid));
 		if (how !== null) for (const { pid } of strays) killOne(pid, how === 'kill' ? 'SIGKILL' : 'SIGTERM');
 		return [...own, ...strays];
 	}
 
 	close(): void {
+		clearInterval(this.#looking);
 		this.#inventory.close();
 	}
 }
 
-function leftover({ order, identity }: Held, ended: Leftover['ended']): Leftover {
-	const { workerId, path: childPath, incarnation, generation, stop, env, logFrom } = order;
-	return { workerId, path: childPath, incarnation, generation, stop, token: env.CHOIR_TOKEN ?? null, logFrom, ended, ...identity };
+/** What is not a child may have made room for another of its pid. */
+function signalHeld({ entry, isForeign }: Held, signal: 'SIGTERM' | 'SIGKILL'): void {
+	if (isForeign && !isAlive(entry)) return;
+	if (signal === 'SIGKILL') killGroup(entry.pid, signal);
+	// TERM is a request to the program, which knows what to tell its own children.
+	else killOne(entry.pid, signal);
+}
+
+function entryOf(order: SpawnOrder, identity: Identity): Entry {
+	const { workerId, path, incarnation, generation, stop, env, logFrom, sockets } = order;
+	return { workerId, ...identity, path, incarnation, generation, stop, token: env.CHOIR_TOKEN ?? null, logFrom, sockets };
+}
+
+function leftover({ sockets: _, ...entry }: Entry, ended: Leftover['ended']): Leftover {
+	return { ...entry, ended };
 }
 
 function explain({ file, cwd }: SpawnOrder, { code, message }: NodeJS.ErrnoException): string {
@@ -169,82 +249,4 @@ function explain({ file, cwd }: SpawnOrder, { code, message }: NodeJS.ErrnoExcep
 	if (code === 'ENOENT') return `cannot start '${file}': no such program`;
 	if (code === 'EACCES') return `cannot start '${file}': it may not be executed`;
 	return `cannot start '${file}': ${message}`;
-}
-
-/** Who runs, on disk, for the angel after one that was killed: a line when one is spawned, a line when it is gone. */
-class Inventory {
-	readonly #file: string;
-	readonly #living: () => Array<[string, Identity]>;
-	#fd: number | null = null;
-	#lines = 0;
-
-	constructor(dir: string, living: () => Array<[string, Identity]>) {
-		this.#file = inventoryFile(dir);
-		this.#living = living;
-		// Begun anew: what an earlier angel left has been cleared by now.
-		this.#begin();
-	}
-
-	#begin(): void {
-		this.close();
-		const aside = `${this.#file}.${process.pid}`;
-		this.#fd = fs.openSync(aside, 'w', 0o600);
-		this.#lines = 0;
-		for (const [workerId, identity] of this.#living()) this.add(workerId, identity);
-		fs.renameSync(aside, this.#file);
-	}
-
-	add(workerId: string, { pid, startTicks: ticks }: Identity): void {
-		this.#write({ workerId, bootId: bootId(), pid, startTicks: ticks });
-	}
-
-	remove(workerId: string): void {
-		this.#write({ workerId, gone: true });
-	}
-
-	close(): void {
-		if (this.#fd !== null) fs.closeSync(this.#fd);
-		this.#fd = null;
-	}
-
-	#write(line: object): void {
-		// A full disk must not cost the tree its supervision; the marks in the environments are left.
-		try {
-			if (this.#fd === null) return;
-			fs.writeSync(this.#fd, JSON.stringify(line) + '\n');
-			this.#lines += 1;
-			if (this.#lines > MAX_INVENTORY_LINES + 2 * this.#living().length) this.#begin();
-		} catch {
-			this.close();
-		}
-	}
-}
-
-/** Deaths and births until the inventory is written anew. */
-const MAX_INVENTORY_LINES = 4_096;
-const inventoryFile = (dir: string) => path.join(dir, 'inventory.jsonl');
-
-type InventoryLine = { workerId: string } & ({ gone: true } | { gone?: never; bootId: string; pid: number; startTicks: number });
-
-/** What an earlier angel of this folder left running: by its inventory, and by the mark in the environments. */
-export function leftBehind(dir: string): Identity[] {
-	const listed = new Map<string, Identity>();
-	let lines: string[] = [];
-	try {
-		lines = fs.readFileSync(inventoryFile(dir), 'utf8').split('\n');
-	} catch {
-		// There was none.
-	}
-	for (const line of lines) {
-		try {
-			const entry = JSON.parse(line) as InventoryLine;
-			if (entry.gone) listed.delete(entry.workerId);
-			else if (entry.bootId === bootId()) listed.set(entry.workerId, { pid: entry.pid, startTicks: entry.startTicks });
-		} catch {
-			// The last line of an angel that was killed while it wrote.
-		}
-	}
-	const alive = [...listed.values()].filter(isAlive);
-	const marked = findMarked('CHOIR_TREE', dir).filter(({ pid }) => !alive.some((other) => other.pid === pid));
-	return [...alive, ...marked];
 }

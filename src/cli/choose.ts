@@ -36,10 +36,10 @@ export async function chooseFolder(word: string | undefined): Promise<{ id: stri
 	if (running !== null) return running;
 	const home = choirHome();
 	if (word === undefined) {
-		const ids = foldersOf(home);
-		if (ids.length > 1) throw several(ids);
-		if (ids[0] === undefined) throw new Complaint(`no tree has run here yet: ${home} is empty`);
-		return { id: ids[0], dir: treeDir(home, ids[0]) };
+		const [folder, ...others] = listFolders(home);
+		if (others.length > 0) throw several(listFolders(home).map(({ id }) => id));
+		if (folder === undefined) throw new Complaint(`no tree has run here yet: ${home} is empty`);
+		return folder;
 	}
 	const id = looksLikeSpec(word) ? await treeIdOf(specPath(word)) : word;
 	if (!fs.existsSync(treeDir(home, id))) throw new Complaint(`no tree '${id}' has run here yet: there is no folder ${treeDir(home, id)}`);
@@ -73,13 +73,14 @@ function several(ids: string[]): Complaint {
 	return new Complaint(`there are several trees, say which one: ${ids.join(', ')}`, exitCodes.usage);
 }
 
-function foldersOf(home: string): string[] {
+/** The folders of all trees that have run here, by name. */
+export function listFolders(home: string): Array<{ id: string; dir: string }> {
 	try {
 		return fs
 			.readdirSync(home, { withFileTypes: true })
 			.filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
-			.map((entry) => entry.name)
-			.sort();
+			.map(({ name }) => ({ id: name, dir: treeDir(home, name) }))
+			.sort((a, b) => (a.id < b.id ? -1 : 1));
 	} catch {
 		return [];
 	}

@@ -22,6 +22,7 @@ Examples:
   choir restart web.1                    one instance
   choir reload --plan                    what a reload would touch
   choir reload --wait                    the spec and its programs as they are now, without a gap
+  choir upgrade shop                     the newer choir that this is takes the tree over
   choir scale web 4                      so many instances of web
   choir view                             the tree as a live page
   choir stop shop                        drains, then stops; --fast does not drain
@@ -158,6 +159,16 @@ function commands(end: (exitCode: number) => void): Command {
 		.option('--json', 'as JSON')
 		.addOption(timeout(300_000))
 		.action(async (tree: string | undefined, options) => end(await (await import('./reload.ts')).reload(tree, options)));
+
+	program
+		.command('upgrade')
+		.summary('this choir takes a running tree over')
+		.description(
+			'Replaces the angel and the master of a running tree by those of this installation of choir, on this Node. Workers and their connections are not touched. If the tree does not run under the new ones within `upgradeTimeout`, the old ones go on with it: exit code 1.',
+		)
+		.argument('[tree]', 'a name or a spec file')
+		.option('--json', 'as JSON: result (done or rolledBack), from and pid of the angel, lines, tookMs')
+		.action(async (tree: string | undefined, options) => end(await (await import('./upgrade.ts')).upgrade(tree, options)));
 
 	program
 		.command('scale')

@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { angelFlags } from '../angel/succession.ts';
 import { LineSplitter } from '../control/lines.ts';
 import { choirHome, listTrees, logFile, treeDir } from '../home.ts';
 import { tail } from '../logs/tail.ts';
@@ -16,9 +17,6 @@ import { Progress } from './progress.ts';
 const LAST_LINES = 10;
 /** For an interrupted start to take its tree back. */
 const TAKE_BACK_MS = 130_000;
-
-/** For V8: little is young in an angel, and what it has in memory `fork` has to copy. */
-const angelFlags = ['--max-semi-space-size=1'];
 
 /** The one line that the angel writes on the descriptor it was given. */
 type Report = { ok: true; tree: string; pid: number | null } | { ok: false; exitCode: number; lines: string[] };

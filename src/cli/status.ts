@@ -2,18 +2,25 @@
 
 import pc from 'picocolors';
 import { visible, visibleJson } from '../logs/visible.ts';
-import { chooseRunning } from './choose.ts';
+import { chooseRunning, findRunning } from './choose.ts';
 import { askStatus, type ChildStatus, type TreeStatus } from './facts.ts';
+import { describeOrphans, findOrphans, statusOfOrphans } from './orphans.ts';
 import { Polled } from './polled.ts';
 import { Screen } from './screen.ts';
 import { headLines, type TableRow, tableLines } from './table.ts';
 
 export async function status(word: string | undefined, options: { json?: boolean; watch?: boolean }): Promise<number> {
-	const tree = await chooseRunning(word);
+	const orphans = (await findRunning(word)) === null ? await findOrphans(word) : null;
 	const render = (facts: TreeStatus): string => {
 		if (options.json) return visibleJson(facts, options.watch ? undefined : 2) + '\n';
 		return renderStatus(facts, { colour: process.stdout.isTTY && !process.env.NO_COLOR, now: Date.now() });
 	};
+	if (orphans !== null) {
+		process.stdout.write(render(await statusOfOrphans(orphans)));
+		if (!options.json) process.stdout.write(`\n${describeOrphans(orphans)}\n`);
+		return 0;
+	}
+	const tree = await chooseRunning(word);
 	if (!options.watch) {
 		process.stdout.write(render(await askStatus(tree.dir)));
 		return 0;

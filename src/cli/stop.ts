@@ -2,9 +2,10 @@
 
 import { request } from '../control/client.ts';
 import { angelLives, socketPath } from '../home.ts';
-import { chooseRunning } from './choose.ts';
+import { chooseRunning, findRunning } from './choose.ts';
 import { Complaint, exitCodes } from './complaint.ts';
 import { asDuration } from './duration.ts';
+import { findOrphans, stopOrphans } from './orphans.ts';
 import { Progress } from './progress.ts';
 
 const LOOK_EVERY_MS = 20;
@@ -17,9 +18,15 @@ export interface StopOptions {
 }
 
 export async function stop(word: string | undefined, { fast, kill, timeout }: StopOptions): Promise<number> {
-	const tree = await chooseRunning(word);
 	const mode = kill ? 'kill' : fast ? 'fast' : 'drain';
 	const startedAt = performance.now();
+	const orphans = (await findRunning(word)) === null ? await findOrphans(word) : null;
+	if (orphans !== null) {
+		await stopOrphans(orphans, mode);
+		process.stdout.write(`${orphans.id} stopped in ${asDuration(performance.now() - startedAt)}, without its angel, which was killed\n`);
+		return exitCodes.ok;
+	}
+	const tree = await chooseRunning(word);
 	const progress = new Progress(`stopping ${tree.id}`);
 	try {
 		await request(socketPath(tree.dir, 'angel.sock'), 'stop', { mode }).catch((error: Error) => {

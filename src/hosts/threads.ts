@@ -23,8 +23,8 @@ export interface ThreadHostOptions {
 	base: string;
 	tell: Tell;
 	now: () => number;
-	/** The bundle that a generation runs of a module, where it is kept; without it the module is bundled as it is now. */
-	moduleOf?: (generation: number, module: string) => string | null;
+	/** The bundle that a generation runs of a module, if its files may not be run as they are now. */
+	moduleOf?: (generation: number, module: string) => Promise<string | null>;
 	/** Said once per file: its output can only be rotated when its child starts again. */
 	unrotated: (path: string, why: string) => void;
 }
@@ -185,7 +185,7 @@ class Thread {
 		const { workerId, path: childPath } = this.run;
 		const { module, inheritEnv, env, logs } = this.spec;
 		const source = path.resolve(base, module);
-		const kept = this.#options.moduleOf?.(this.run.generation, module) ?? null;
+		const kept = (await this.#options.moduleOf?.(this.run.generation, module)) ?? null;
 		if (kept === null && !fs.existsSync(source)) throw new Error(`its module ${source} does not exist`);
 		const isBuilt = kept === null && needsBundle(source);
 		const file = kept ?? (isBuilt ? (await bundle(source, { cacheDir: path.join(path.dirname(dir), '.cache') })).file : source);

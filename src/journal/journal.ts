@@ -5,7 +5,7 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { crc32 } from 'node:zlib';
+import { checked, withChecksum } from './checksum.ts';
 
 /** Lines beyond those that the keys need; then the file is written anew. */
 const MAX_LINES = 10_000;
@@ -92,11 +92,8 @@ export class Journal {
 }
 
 function lineOf(set: Changes): string {
-	const text = JSON.stringify({ time: new Date().toISOString(), set });
-	return `${checksum(text)} ${text}\n`;
+	return withChecksum(JSON.stringify({ time: new Date().toISOString(), set }));
 }
-
-const checksum = (text: string) => crc32(text).toString(16).padStart(8, '0');
 
 /** The lines of a journal; `damaged`: bytes at its end that are no lines, or come after one that is none. */
 export function readJournal(dir: string): { lines: JournalLine[]; damaged: number } {
@@ -117,13 +114,7 @@ export function readJournal(dir: string): { lines: JournalLine[]; damaged: numbe
 	return { lines, damaged: bytes.length - at };
 }
 
-function parsed(line: string): JournalLine | null {
-	const text = line.slice(9);
-	if (line[8] !== ' ' || line.slice(0, 8) !== checksum(text)) return null;
-	try {
-		const read = JSON.parse(text) as JournalLine;
-		return typeof read?.set === 'object' && read.set !== null ? read : null;
-	} catch {
-		return null;
-	}
+function parsed(text: string): JournalLine | null {
+	const read = checked(text) as Partial<JournalLine> | null;
+	return typeof read?.set === 'object' && read.set !== null ? (read as JournalLine) : null;
 }

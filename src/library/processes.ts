@@ -6,9 +6,10 @@ import fs from 'node:fs';
 import net from 'node:net';
 import { nanoid } from 'nanoid';
 import type { ListenSpec } from '../../machines/spec.ts';
+import { type Identity, leftBehind } from '../angel/inventory.ts';
 import type { ToAngel, ToMaster } from '../angel/link.ts';
 import { takeLock } from '../angel/lock.ts';
-import { type Identity, leftBehind, Processes } from '../angel/processes.ts';
+import { Processes } from '../angel/processes.ts';
 import { Sockets, slotsAt } from '../angel/sockets.ts';
 import { serveControl } from '../control/server.ts';
 import { choirHome, ensureDir, socketPath, treeDir } from '../home.ts';
@@ -58,7 +59,8 @@ export class LocalProcesses {
 		try {
 			// What a process that was killed has left.
 			await untilGone(() => {
-				const left = leftBehind(dir);
+				const { living, strays } = leftBehind(dir);
+				const left = [...living, ...strays];
 				for (const { pid } of left) {
 					killGroup(pid, 'SIGKILL');
 					killOne(pid, 'SIGKILL');

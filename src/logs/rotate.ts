@@ -2,9 +2,10 @@
 
 import { spawn } from 'node:child_process';
 import fs, { type FileHandle } from 'node:fs/promises';
+import path from 'node:path';
 import { archiveFile, copyingFile, findRotating, firstByte, rotatingFile } from './archive.ts';
 
-const COPY_BYTES = 256 * 1024;
+const COPY_BYTES = 1024 * 1024;
 const SEARCH_BYTES = 64 * 1024;
 /** An unfinished line is waited for until it is this much longer than an archive; then it is cut. */
 const LINE_GRACE_BYTES = 1024 * 1024;
@@ -12,7 +13,7 @@ const PUNCH_TIMEOUT_MS = 30_000;
 const NEWLINE = 10;
 
 /** `why` is null when it was not due; else one sentence on why this file cannot be rotated while it is held. */
-export type Rotation = { rotated: true; archivedBytes: number } | { rotated: false; why: string | null };
+export type Rotation = { rotated: true; freedBytes: number } | { rotated: false; why: string | null };
 
 export interface RotateOptions {
 	/** What the live file may hold; also the size of an archive, up to the end of a line. 0 is never. */
@@ -35,23 +36,30 @@ export async function rotateHeld(file: string, { rotateBytes, keep }: RotateOpti
 	const handle = await fs.open(file, 'r+');
 	try {
 		await finishInterrupted(file, handle, keep);
-		let archivedBytes = 0;
+		let freedBytes = 0;
 		// The size at this moment: a child that prints faster than this copies shall not keep it here for ever.
 		const { size, blocks } = await handle.stat();
 		for (;;) {
 			const start = await firstByte(handle, size);
+			const excess = size - start - (keep + 1) * rotateBytes;
+			if (excess > rotateBytes) {
+				const why = await dropOldest(file, handle, start, (await findCut(handle, start, size, excess)) ?? start + excess);
+				if (why !== null) return { rotated: false, why };
+				freedBytes += excess;
+				continue;
+			}
 			if (size - start < rotateBytes) {
 				// A child that prints NULs: nothing to keep, but the disk fills all the same.
-				if (archivedBytes === 0 && blocks * 512 > 2 * rotateBytes + LINE_GRACE_BYTES) await punchHole(handle, 0, start);
+				if (freedBytes === 0 && blocks * 512 > 2 * rotateBytes + LINE_GRACE_BYTES) await punchHole(handle, 0, start);
 				break;
 			}
 			const end = await findCut(handle, start, size, rotateBytes);
 			if (end === null) break;
 			const why = await archive(file, handle, start, end, keep);
 			if (why !== null) return { rotated: false, why };
-			archivedBytes += end - start;
+			freedBytes += end - start;
 		}
-		return archivedBytes > 0 ? { rotated: true, archivedBytes } : { rotated: false, why: null };
+		return freedBytes > 0 ? { rotated: true, freedBytes } : { rotated: false, why: null };
 	} finally {
 		await handle.close();
 	}
@@ -82,15 +90,34 @@ export async function rotateClosed(file: string, keep: number): Promise<void> {
 	}
 }
 
+/** What would be an archive too many before it were one is not copied first; and what is older goes before it. */
+async function dropOldest(file: string, handle: FileHandle, start: number, end: number): Promise<string | null> {
+	const refused = await refusalToPunch(file);
+	if (refused !== null) return refused;
+	let last = 0;
+	while ((await fs.stat(archiveFile(file, last + 1)).catch(() => null)) !== null) last += 1;
+	for (let n = last; n >= 1; n--) await fs.rm(archiveFile(file, n), { force: true });
+	return punchHole(handle, start, end);
+}
+
+/** Folders in which it has been asked and not refused. */
+const punched = new Set<string>();
+
+/** Asked of an empty copy first: a file system that refuses shall not cost a copy at each look. */
+async function refusalToPunch(file: string): Promise<string | null> {
+	const folder = path.dirname(file);
+	if (punched.has(folder)) return null;
+	const copying = await fs.open(copyingFile(file), 'w', 0o600);
+	const refused = await punchHole(copying, 0, 4096).finally(() => copying.close());
+	await fs.rm(copyingFile(file), { force: true });
+	if (refused === null) punched.add(folder);
+	return refused;
+}
+
 /** Copy, punch, rename: in this order, each step is either not done or done, and the copy's name says which range it is. */
 async function archive(file: string, handle: FileHandle, start: number, end: number, keep: number): Promise<string | null> {
-	const copying = await fs.open(copyingFile(file), 'w', 0o600);
-	// Asked of the empty copy first: a file system that refuses shall not cost a copy at each look.
-	const refused = await punchHole(copying, 0, 4096).finally(() => copying.close());
-	if (refused !== null) {
-		await fs.rm(copyingFile(file), { force: true });
-		return refused;
-	}
+	const refused = await refusalToPunch(file);
+	if (refused !== null) return refused;
 	await copyRange(handle, start, end, copyingFile(file));
 	const copy = rotatingFile(file, start, end);
 	await fs.rename(copyingFile(file), copy);

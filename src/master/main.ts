@@ -3,15 +3,18 @@
  * processes, the sockets and the output. Arguments: state folder, bundle of the spec, the spec itself.
  */
 
+import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { nanoid } from 'nanoid';
 import type { SupervisorEnd } from '../../machines/master.ts';
 import { describe } from '../../machines/operations.ts';
 import { requestOf, type Signal } from '../../machines/signals.ts';
+import type { TreeSpec } from '../../machines/spec.ts';
 import type { WorkerContext } from '../../machines/worker.ts';
 import { onSignal } from '../angel/arm.ts';
-import { Link, type ToAngel, type ToMaster } from '../angel/link.ts';
+import { Link, type Origin, type ToAngel, type ToMaster } from '../angel/link.ts';
+import { removePidFile } from '../angel/lock.ts';
 import { slotsAt } from '../angel/sockets.ts';
 import type { Request } from '../control/protocol.ts';
 import { serveControl } from '../control/server.ts';
@@ -24,15 +27,16 @@ import { EventLog } from '../logs/events.ts';
 import { resolveSpec } from '../spec/check.ts';
 import { loadSpec } from '../spec/load.ts';
 import { Door } from '../view/door.ts';
-import type { Tell } from './host.ts';
+import type { Leftover, Tell } from './host.ts';
 import { Hosts } from './hosts.ts';
 import { pathOf } from './paths.ts';
 import { ProcessHost } from './processes.ts';
 import { isRollout, type SavedGeneration } from './reloads.ts';
+import { StandIn } from './stand-in.ts';
 import { isPool, isSparePath } from './standbys.ts';
 import { StatusReader } from './status.ts';
 import { Tree, type TreeNews } from './tree.ts';
-import { SpecVersions } from './versions.ts';
+import { SpecVersions, versionFile } from './versions.ts';
 import { Workers } from './workers.ts';
 
 /** What the angel gave us: see its `spawn`. */
@@ -53,10 +57,13 @@ let host: ProcessHost | null = null;
 let door: Door | null = null;
 let ended = false;
 
-const link = new Link<ToAngel, ToMaster>(new net.Socket({ fd: LINK_FD }), hear, () => {
-	// Without its angel a master can do nothing. The workers go on serving until the next run finds and stops them.
-	if (!ended) process.exit(1);
-});
+/** Null as long as there is an angel. */
+let standIn: StandIn | null = null;
+const toAngel = new Link<ToAngel, ToMaster>(new net.Socket({ fd: LINK_FD }), hear, loseAngel);
+const link: Pick<typeof toAngel, 'send' | 'flush'> = {
+	send: (message) => (standIn ?? toAngel).send(message),
+	flush: (done) => toAngel.flush(done),
+};
 link.send({ do: 'hello' });
 
 function hear(message: ToMaster): void {
@@ -71,9 +78,30 @@ function hear(message: ToMaster): void {
 			return events.reopen();
 		case 'reload':
 			return reloadBySignal();
+		case 'release':
+			return release();
 		default:
 			return host?.hear(message);
 	}
+}
+
+/** For another choir. All that the next master must know is in the journal already. */
+function release(): void {
+	ended = true;
+	news('info', 'master.released', 'the master ends, and another one goes on with the tree');
+	process.exit(0);
+}
+
+/** The link has ended with the angel. What was being stopped already is stopped all the same. */
+function loseAngel(): void {
+	if (ended) return;
+	const stops = loaded !== null && tree !== null && host !== null && (loaded.onAngelLoss === 'stop' || asked !== null);
+	const what = stops ? 'the tree is stopped' : 'the workers go on serving, and the next run of the tree takes them over';
+	news('error', 'angel.lost', `the angel was killed: ${what}`);
+	if (!stops) return end(1, []);
+	standIn = new StandIn({ dir, processes: (host as ProcessHost).processes, hear });
+	setTimeout(() => (tree as Tree).stop('kill'), (loaded as TreeSpec).stopTimeoutMs);
+	(tree as Tree).stop(asked ?? 'drain');
 }
 
 /** Says how it ended, and goes as soon as that is on its way. */
@@ -82,8 +110,12 @@ function end(exitCode: number, lines: string[]): void {
 	ended = true;
 	host?.close();
 	door?.close();
-	link.send({ do: 'ended', exitCode, lines });
-	link.flush(() => process.exit(exitCode));
+	if (standIn !== null) {
+		standIn.sweep();
+		removePidFile(dir, run);
+	}
+	toAngel.send({ do: 'ended', exitCode, lines });
+	toAngel.flush(() => process.exit(exitCode));
 }
 
 function news(level: 'info' | 'warn' | 'error', event: string, message: string, detail: Record<string, unknown> = {}): void {
@@ -113,10 +145,12 @@ function take(signal: Signal): void {
 }
 onSignal(take);
 
-/** One of an earlier run would tell of processes that are gone. */
 const run = { pid: process.ppid, startTicks: startTicks(process.ppid) ?? 0 };
+/** `killed`: there are processes of an earlier run, whose angel was killed; `upgraded`: another angel has handed over this very run. */
+const origin = (process.env.CHOIR_ORIGIN ?? 'new') as Origin;
+const adopts = origin !== 'new';
 const journal = new Journal(dir, {
-	resume: Number(process.env.CHOIR_INCARNATION) > 1,
+	resume: adopts || Number(process.env.CHOIR_INCARNATION) > 1,
 	failed: (error) =>
 		news(
 			'error',
@@ -125,14 +159,25 @@ const journal = new Journal(dir, {
 		),
 });
 const before = journal.values.get('run') as { pid: number; startTicks: number; since: string } | undefined;
-const isOurs = before?.pid === run.pid && before.startTicks === run.startTicks;
+const isSame = before?.pid === run.pid && before.startTicks === run.startTicks;
+const isOurs = before !== undefined && (isSame || origin === 'upgraded');
 const since = isOurs ? before.since : new Date().toISOString();
-const left = isOurs ? new Map(journal.values) : new Map<string, unknown>();
-if (!isOurs) journal.write({ ...Object.fromEntries([...journal.values.keys()].map((key) => [key, null])), run: { ...run, since } });
-const generation = (left.get('generation') as SavedGeneration | undefined) ?? null;
-// What is written down counts: the angel is told after the switch, and that may have been too late.
-const bundleFile = generation?.file ?? firstBundle;
-const loading = loadSpec(bundleFile, specFile).then((declaration) => resolveSpec(declaration));
+// That of an earlier run tells of processes that are gone, unless they were taken over.
+const left = isOurs || adopts ? new Map(journal.values) : new Map<string, unknown>();
+if (isOurs ? !isSame : adopts) journal.write({ run: { ...run, since } });
+else if (!isOurs) journal.write({ ...Object.fromEntries([...journal.values.keys()].map((key) => [key, null])), run: { ...run, since } });
+let generation = (left.get('generation') as SavedGeneration | undefined) ?? null;
+// What is written down counts: the angel is told after the switch, and that may have been too late. What is taken over from an earlier
+// run goes on as it was declared there, and is reloaded then.
+let bundleFile = generation?.file ?? firstBundle;
+const load = async () => resolveSpec(await loadSpec(bundleFile, specFile));
+const loading = load().catch((error: Error) => {
+	if (!adopts || bundleFile === firstBundle) throw error;
+	news('warn', 'spec.lost', `the version of the spec that runs cannot be loaded any more: ${error.message}`);
+	generation = null;
+	bundleFile = firstBundle;
+	return load();
+});
 let loaded: Awaited<typeof loading> | null = null;
 loading.then(
 	(spec) => {
@@ -146,6 +191,7 @@ function startWhenLoaded(): void {
 	if (loaded === null || inventory === null || tree !== null || ended) return;
 	const spec = loaded;
 	const known = inventory;
+	if (origin === 'killed' && generation === null) keepSpec(known.leftovers);
 	const versions = new SpecVersions({
 		dir,
 		specFile,
@@ -196,7 +242,10 @@ function startWhenLoaded(): void {
 			actor: new ActorHost({ tell, now: () => clock.now(), news: say }),
 		}),
 		news: say,
-		running: () => link.send({ do: 'running' }),
+		running: () => {
+			link.send({ do: 'running' });
+			if (adopts && !isOurs && generation !== null) catchUp(running);
+		},
 		ended: ({ why, message }) =>
 			end(why === 'asked' || why === 'autoShutdown' ? 0 : why === 'exhausted' ? 70 : 1, why === 'asked' ? [] : [sentences[why](message)]),
 		journal: { write },
@@ -231,6 +280,7 @@ function startWhenLoaded(): void {
 		spec: spec.view,
 		dir,
 		run,
+		before: isOurs ? before : null,
 		newToken: () => nanoid(TOKEN_LENGTH),
 		news,
 		incarnationOf: (childPath) => running.present(childPath).incarnation,
@@ -253,7 +303,12 @@ function startWhenLoaded(): void {
 		door.open().catch((error: Error) => news('warn', 'view.failed', error.message));
 	const nothingLeft = !left.has('supervisor:') && known.leftovers.length === 0;
 	if (asked !== null) running.stop(asked);
-	running.start(nothingLeft ? null : { journal: left, found: known.leftovers, asked: new Map(known.incarnations) });
+	if (nothingLeft) return running.start();
+	// Another angel may have been asked for any of them.
+	const ofOthers = origin === 'killed' ? incarnationsIn(left) : [];
+	const incarnations = new Map([...ofOthers, ...known.incarnations]);
+	running.start({ journal: left, found: known.leftovers, asked: incarnations, isOfEarlierRun: adopts && !isOurs });
+	for (const [workerId, sockets] of known.wanted?.asked ?? []) workers.wantSockets(workerId, known.wanted?.to as string, sockets);
 }
 
 /** For tests, which kill the master where it is worst: right after the nth line of a reload, in the first master of a run. */
@@ -289,7 +344,7 @@ function serve(running: Tree, workers: Workers, status: StatusReader, view: Door
 						generation: running.generation,
 						reload: running.reloadStatus,
 						since,
-						angel: { pid: process.ppid, state: 'running' },
+						angel: standIn === null ? { pid: process.ppid, state: 'running' } : { pid: null, state: 'dead' },
 						master: { pid: process.pid, state: running.state, incarnation: masterIncarnation, epoch: masterIncarnation },
 						children: status.read(running.view),
 					};
@@ -309,11 +364,44 @@ function serve(running: Tree, workers: Workers, status: StatusReader, view: Door
 	net.createServer({ allowHalfOpen: true }, (socket) => control.handle(socket)).listen({ fd: CONTROL_FD });
 }
 
+/** Nothing is known of the version that is taken over: this one takes its number, and with it the name of its file. */
+function keepSpec(leftovers: readonly Leftover[]): void {
+	const named = versionFile(dir, Math.max(1, ...leftovers.map((each) => each.generation)));
+	if (named === bundleFile) return;
+	fs.renameSync(bundleFile, named);
+	bundleFile = named;
+	link.send({ do: 'version', bundle: named });
+}
+
+/** Of each child, by path. */
+function incarnationsIn(saved: ReadonlyMap<string, unknown>): Array<[path: string, incarnation: number]> {
+	return [...saved].flatMap(([key, value]): Array<[string, number]> => {
+		const { incarnation } = value as { incarnation?: number };
+		return key.startsWith('child:') && incarnation !== undefined ? [[key.slice('child:'.length), incarnation]] : [];
+	});
+}
+
 function reloadBySignal(): void {
 	news('info', 'reload.asked', 'a reload was asked by SIGHUP', { signal: 'SIGHUP' });
+	reloadTo(tree);
+}
+
+/** What was taken over goes on as it was declared then: it is reloaded if something is different now. */
+function catchUp(running: Tree): void {
+	running.plan().then(
+		(planned) => {
+			if (planned.ok && planned.children.every(({ change }) => change === 'kept')) return;
+			news('info', 'reload.asked', 'the spec has changed since what was taken over was started');
+			reloadTo(running);
+		},
+		() => {},
+	);
+}
+
+function reloadTo(running: Tree | null): void {
 	try {
-		if (tree === null) throw new Error('the tree is starting');
-		tree.reload();
+		if (running === null) throw new Error('the tree is starting');
+		running.reload();
 	} catch (error) {
 		news('warn', 'reload.refused', `reload refused: ${(error as Error).message}`);
 	}

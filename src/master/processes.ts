@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { ListenSpec, LiveSpec, NodeSpec, ProcessSpec } from '../../machines/spec.ts';
+import type { Identity } from '../angel/inventory.ts';
 import type { Link, SpawnOrder, ToAngel, ToMaster } from '../angel/link.ts';
 import { logFile, socketPath } from '../home.ts';
 import { childEnvironment } from '../hosts/environment.ts';
@@ -29,8 +30,8 @@ export interface ProcessHostOptions {
 	tell: Tell;
 	now: () => number;
 	newToken: () => string;
-	/** The bundle that a generation runs of a module, where it is kept; without it the module is bundled as it is now. */
-	moduleOf?: (generation: number, module: string) => string | null;
+	/** The bundle that a generation runs of a module, if its files may not be run as they are now. */
+	moduleOf?: (generation: number, module: string) => Promise<string | null>;
 	/** Said once per file: its output can only be rotated when its child starts again. */
 	unrotated: (path: string, why: string) => void;
 }
@@ -82,6 +83,12 @@ export class ProcessHost implements Host {
 		for (const interval of this.#intervals) clearInterval(interval);
 		for (const { over } of this.#held.values()) over?.abort();
 		this.#turns.close();
+	}
+
+	/** All that the angel was asked for and has not said to be over, by worker id; null: not even that it began. */
+	get processes(): Map<string, Identity | null> {
+		const ordered = [...this.#held].filter(([, { phase }]) => phase === 'ordered');
+		return new Map(ordered.map(([workerId, { pid, startTicks }]) => [workerId, pid === null ? null : { pid, startTicks }]));
 	}
 
 	/** What the angel says. */
@@ -334,8 +341,8 @@ export class ProcessHost implements Host {
 	async #nodeCommand({ module, args, execArgv }: NodeSpec, generation: number): Promise<{ file: string; args: string[] }> {
 		const source = path.resolve(this.#options.base, module);
 		const options = [...execArgv, '--import', preload];
-		if (!needsBundle(source)) return { file: process.execPath, args: [...options, source, ...args] };
-		const kept = this.#options.moduleOf?.(generation, module) ?? null;
+		const kept = (await this.#options.moduleOf?.(generation, module)) ?? null;
+		if (kept === null && !needsBundle(source)) return { file: process.execPath, args: [...options, source, ...args] };
 		const file = kept ?? (await bundle(source, { cacheDir: path.join(path.dirname(this.#options.dir), '.cache') })).file;
 		return { file: process.execPath, args: [...options, '--enable-source-maps', file, ...args] };
 	}

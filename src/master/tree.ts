@@ -69,6 +69,8 @@ export interface Legacy {
 	found: readonly Leftover[];
 	/** The latest incarnation of each path that was asked of the angel. */
 	asked: ReadonlyMap<string, number>;
+	/** It was of an earlier run: if that was stopping, the tree is wanted again. */
+	isOfEarlierRun?: boolean;
 }
 
 /** How a request about one child ended. */
@@ -783,6 +785,7 @@ export class Tree {
 				children: saved,
 				found: here,
 				asked: new Map([...asked].filter(([each]) => isBelow(each)).map(([each, incarnation]) => [splitPath(each)[1], incarnation])),
+				anew: legacy.isOfEarlierRun === true && (journal.get(supervisorKey('')) as SavedSupervisor | undefined)?.end != null,
 			},
 			this.kernel.clock.now(),
 		);

@@ -1,17 +1,25 @@
 /** New versions of the spec of a running tree: tried in a throw-away process, then loaded beside the one in force. */
+
+import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { TreeSpec } from '../../machines/spec.ts';
 import { digest } from '../spec/build.ts';
+import { needsBundle } from '../spec/bundle.ts';
 import { checkSpec, resolveSpec } from '../spec/check.ts';
-import { contentsOf } from '../spec/contents.ts';
+import { contentsOf, digestOfModule } from '../spec/contents.ts';
 import { inspectSpec } from '../spec/inspection.ts';
 import { loadSpec, SpecLoadError } from '../spec/load.ts';
 import { contentsIn, type Prepared, type SavedGeneration, type Unprepared, type Versions } from './reloads.ts';
 
 const BAD_SPEC = 78;
+/** For all modules of a version. */
+const KEEP_MS = 60_000;
 const VERSION_FILE = /^spec\.(\d+)\.mjs$/;
+/** A file has the number of its generation: a journal may be lost. */
+export const versionFile = (dir: string, generation: number) => path.join(dir, `spec.${generation}.mjs`);
 
 export interface VersionsOptions {
 	/** The state folder of the tree. */
@@ -37,7 +45,6 @@ export class SpecVersions implements Versions {
 		const { saved, bundleFile } = options;
 		this.#contents = new Map(saved?.contents);
 		this.current = {
-			// A file has the number of its generation: a journal may be lost.
 			generation: saved?.number ?? Number(VERSION_FILE.exec(path.basename(bundleFile))?.[1] ?? 1),
 			file: bundleFile,
 			bundle: saved?.bundle ?? digest(fs.readFileSync(bundleFile)),
@@ -54,19 +61,23 @@ export class SpecVersions implements Versions {
 	}
 
 	/**
-	 * What a generation runs of a module that is bundled, whatever its sources are by now: who crashes comes back as he was. Null: that
-	 * is not known yet, or it runs from where it lies.
+	 * The bundle that a generation runs of a module, whatever its files are by now: who crashes comes back as he was. Null: that is not
+	 * known yet; or Node runs it as it is, and it is still the same.
 	 */
-	moduleOf(generation: number, module: string): string | null {
+	async moduleOf(generation: number, module: string): Promise<string | null> {
 		const hash = this.#known.get(generation)?.get(`module ${module}`);
 		const file = hash === undefined ? null : this.#keptAs(hash);
-		return file !== null && fs.existsSync(file) ? file : null;
+		if (file === null || !fs.existsSync(file)) return null;
+		const source = path.resolve(this.#base, module);
+		const isAsItWas = !needsBundle(source) && (await digestOfModule(source).catch(() => null)) === hash;
+		return isAsItWas ? null : file;
 	}
 
 	/** What the children run now: until it is known, a reload replaces them. */
 	async learnContents(): Promise<SavedGeneration> {
 		const found = await this.#contentsOf(this.#options.spec);
 		for (const [name, content] of found) this.#contents.set(name, content);
+		this.#keepModules(found);
 		const { generation, file, bundle } = this.current;
 		return { number: generation, file, bundle, contents: [...found] };
 	}
@@ -97,7 +108,7 @@ export class SpecVersions implements Versions {
 		}
 		// A name of its own: what has been imported once is not read again. A module cannot be unloaded either, so each version that was
 		// tried stays in memory, which is small beside all else: a spec is declarations.
-		const file = path.join(dir, `spec.${generation}.mjs`);
+		const file = versionFile(dir, generation);
 		fs.writeFileSync(file, text, { mode: 0o600 });
 		const declaration = await loadSpec(file, specFile);
 		const errors = checkSpec(declaration).filter(({ severity }) => severity === 'error');
@@ -105,6 +116,7 @@ export class SpecVersions implements Versions {
 		const spec = resolveSpec(declaration);
 		const contents = await this.#contentsOf(spec);
 		this.#known.set(generation, contents);
+		this.#keepModules(contents);
 		return { spec, file, bundle, contents };
 	}
 
@@ -117,6 +129,22 @@ export class SpecVersions implements Versions {
 			await fs.promises.copyFile(file, aside);
 			await fs.promises.rename(aside, kept);
 		});
+	}
+
+	/** Of modules that Node runs as they are a copy is made in the background. */
+	#keepModules(contents: ReadonlyMap<string, string>): void {
+		const pairs = [...contents].flatMap(([name, hash]) => {
+			const [, module] = /^module (.*)$/.exec(name) ?? [];
+			if (module === undefined || needsBundle(module) || fs.existsSync(this.#keptAs(hash))) return [];
+			return [path.resolve(this.#base, module), this.#keptAs(hash)];
+		});
+		if (pairs.length === 0) return;
+		const extension = path.extname(import.meta.url);
+		const main = fileURLToPath(new URL(`../spec/keep${extension}`, import.meta.url));
+		const keeping = spawn(process.execPath, [main, this.#cacheDir, ...pairs], { stdio: 'ignore', timeout: KEEP_MS, killSignal: 'SIGKILL' });
+		keeping.unref();
+		// Without copies they come back as their files are by then.
+		keeping.on('error', () => {});
 	}
 
 	get #base(): string {

@@ -1,5 +1,6 @@
 /** The control connections of the workers: who has said hello, who beats, who can be asked to drain. */
 import type { WorkerEvent } from '../../machines/worker.ts';
+import type { AskedBack } from '../angel/sockets.ts';
 import type { Request } from '../control/protocol.ts';
 import type { Connection } from '../control/server.ts';
 
@@ -16,6 +17,8 @@ interface Expected {
 	turn: boolean | null;
 	/** It was told to accept, in case it waits for that. */
 	accepts: boolean;
+	/** The sockets that the angel wants back from it, and where to; null: none. */
+	wanted: { to: string; sockets: AskedBack } | null;
 	/** The slots that it covers; null: none has been said. */
 	cover: readonly number[] | null;
 }
@@ -50,14 +53,8 @@ export class Workers {
 	/** A worker that is about to be spawned, and the word by which it will be known. */
 	expect(workerId: string, token: string, ready: Readiness): void {
 		this.#expected.set(workerId, {
-			token,
-			connection: null,
-			maxRssBytes: null,
-			ready,
-			assignment: null,
-			turn: null,
-			accepts: false,
-			cover: null,
+			...{ token, ready, connection: null, maxRssBytes: null },
+			...{ assignment: null, turn: null, accepts: false, wanted: null, cover: null },
 		});
 	}
 
@@ -68,6 +65,12 @@ export class Workers {
 		expected.ready = ready;
 		expected.assignment = assignment;
 		expected.connection?.send({ do: 'activate', ...assignment });
+	}
+
+	/** As soon as it says hello, it is asked for sockets that it holds alone. */
+	wantSockets(workerId: string, to: string, sockets: AskedBack): void {
+		const expected = this.#expected.get(workerId);
+		if (expected !== undefined) expected.wanted = { to, sockets };
 	}
 
 	forget(workerId: string): void {
@@ -158,6 +161,7 @@ export class Workers {
 		if (expected.assignment !== null) connection.send({ do: 'activate', ...expected.assignment });
 		if (expected.turn !== null) connection.send({ do: 'token', has: expected.turn });
 		if (expected.accepts) connection.send({ do: 'accept' });
+		if (expected.wanted !== null) connection.send({ do: 'sockets.wanted', ...expected.wanted });
 		if (expected.cover !== null) connection.send({ do: 'cover', slots: expected.cover });
 		connection.onClose(() => {
 			if (expected.connection === connection) expected.connection = null;

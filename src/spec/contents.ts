@@ -37,7 +37,8 @@ export async function contentsOf(
 	return new Map(found.flat());
 }
 
-async function digestOfModule(entry: string): Promise<string> {
+/** Of a module that Node runs as it is, with the local files that it imports. */
+export async function digestOfModule(entry: string): Promise<string> {
 	const digests = new Map<string, string>();
 	const read = async (file: string, text: string): Promise<void> => {
 		digests.set(file, digest(text));

@@ -1,4 +1,4 @@
-/** The throw-away process that tries a spec. Arguments: the spec, the folder for bundles, and `machines` if those are asked for. One JSON line on descriptor 3. */
+/** The throw-away process that tries a spec. Arguments: the spec, the folder for bundles, `machines` if those are asked for, and a bundle that was made of it earlier, if that is meant. One JSON line on descriptor 3. */
 import fs from 'node:fs';
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -15,7 +15,7 @@ const BAD_SPEC = 78;
 /** Between two looks whether whoever asked is still there. */
 const LOOK_MS = 250;
 
-const [, , file, cacheDir, asked] = process.argv as [string, string, string, string, string?];
+const [, , file, cacheDir, asked, given] = process.argv as [string, string, string, string, string?, string?];
 
 const refused = (lines: string[]): InspectResult => ({ ok: false, exitCode: BAD_SPEC, lines });
 
@@ -28,9 +28,11 @@ function watchAsker(): void {
 async function inspect(): Promise<InspectResult> {
 	try {
 		if (!fs.existsSync(file)) return refused([`there is no spec at ${file}`]);
-		const built = await bundle(file, { cacheDir });
+		const built = given === undefined ? await bundle(file, { cacheDir }) : { file: given };
 		const declaration = await loadSpec(built.file, file);
-		const problems = [...checkSpec(declaration), ...checkFiles(declaration, path.dirname(file))];
+		// Of what runs already, only whether it can be understood.
+		const problems =
+			given !== undefined ? checkSpec(declaration) : [...checkSpec(declaration), ...checkFiles(declaration, path.dirname(file))];
 		const errors = problems.filter(({ severity }) => severity === 'error');
 		if (errors.length > 0) return refused(errors.map(({ message }) => message));
 		const outline = resolveSpec(declaration);

@@ -29,22 +29,27 @@ const BAD_SPEC = 78;
 
 /**
  * Answers what a spec declares, or why it cannot be run; what it prints goes to standard error. Aborted or late, its process is
- * killed; when this settles there is none any more. It does not reject. `machines`: with the charts of actors that are machines.
+ * killed; when this settles there is none any more. It does not reject. `machines`: with the charts of actors that are machines;
+ * `bundle`: not the spec as it is now, but what was made of it then.
  */
 export function inspectSpec(
 	file: string,
-	options: { cacheDir: string; machines?: boolean; signal?: AbortSignal; timeoutMs?: number },
+	options: { cacheDir: string; machines?: boolean; bundle?: string; signal?: AbortSignal; timeoutMs?: number },
 ): Promise<InspectResult> {
-	const { cacheDir, machines = false, signal, timeoutMs = INSPECT_MS } = options;
+	const { cacheDir, machines = false, bundle, signal, timeoutMs = INSPECT_MS } = options;
 	const spec = path.resolve(file);
 	const extension = path.extname(import.meta.url);
 	const main = fileURLToPath(new URL(`../spec/inspect${extension}`, import.meta.url));
 	// The sources need their loader there as well. Not all of `execArgv`: with `-e` in it, node would not run this main but the caller again.
 	const loader = extension === '.ts' ? ['--import', import.meta.resolve('tsx')] : [];
-	const child = spawn(process.execPath, [...loader, main, spec, cacheDir, machines ? 'machines' : ''], {
-		detached: true,
-		stdio: ['ignore', 2, 2, 'pipe'],
-	});
+	const child = spawn(
+		process.execPath,
+		[...loader, main, spec, cacheDir, machines ? 'machines' : '', ...(bundle === undefined ? [] : [bundle])],
+		{
+			detached: true,
+			stdio: ['ignore', 2, 2, 'pipe'],
+		},
+	);
 	return new Promise((resolve) => {
 		let said = '';
 		let why: string | null = null;

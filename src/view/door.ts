@@ -19,12 +19,19 @@ export interface DoorOptions {
 	/** The state folder of the tree. */
 	dir: string;
 	/** The angel: an address lives as long as it does. */
-	run: { pid: number; startTicks: number };
+	run: Run;
+	/** Another angel that had this run before. */
+	before: Run | null;
 	/** What the page shows; asked for when somebody comes. */
 	shown: (recorder: Recorder) => Shown;
 	incarnationOf: (path: string) => number;
 	newToken: () => string;
 	news: (level: 'info' | 'warn', event: string, message: string) => void;
+}
+
+interface Run {
+	pid: number;
+	startTicks: number;
 }
 
 /** Where the page is. */
@@ -36,7 +43,7 @@ export interface Place {
 interface Kept {
 	token: string;
 	port: number;
-	run: { pid: number; startTicks: number };
+	run: Run;
 }
 
 export class Door {
@@ -125,10 +132,11 @@ export class Door {
 	}
 
 	#kept(): Kept | null {
-		const { dir, run } = this.#options;
+		const { dir, run, before } = this.#options;
 		try {
 			const kept = JSON.parse(fs.readFileSync(path.join(dir, FILE), 'utf8')) as Kept;
-			return kept.run.pid === run.pid && kept.run.startTicks === run.startTicks ? kept : null;
+			const isOf = (other: Run | null) => kept.run.pid === other?.pid && kept.run.startTicks === other.startTicks;
+			return isOf(run) || isOf(before) ? kept : null;
 		} catch {
 			return null;
 		}

@@ -3,6 +3,7 @@
  * else does. It has the descriptors from its start; which to accept on its master says.
  */
 import net from 'node:net';
+import { openSocket } from './give-back.ts';
 
 /** Descriptors of one socket of a sibling; each can be listened on once, for to stop listening is to close it. */
 export interface Spare {
@@ -55,6 +56,14 @@ export class Cover {
 			this.#servers.delete(name);
 			for (const [spare, handle] of this.#handles) if (spare.name === name) this.#close(spare, handle);
 		}
+	}
+
+	/** A sibling's socket, if there is still a way to it. */
+	socketOf(name: string, slot: number): unknown {
+		const spare = this.#spares.find((each) => each.name === name && each.slot === slot);
+		if (spare === undefined) return null;
+		const fd = spare.fds.at(-1);
+		return this.#handles.get(spare) ?? (fd === undefined ? null : openSocket(fd));
 	}
 
 	#settle(): void {

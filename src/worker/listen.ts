@@ -7,7 +7,7 @@ import { type Listening, sayReady, type WorkerState } from './state.ts';
 export function patchListen(state: WorkerState): void {
 	const listen = net.Server.prototype.listen as (...args: unknown[]) => net.Server;
 	// A server closes its descriptor with itself, and the number may then be another file's.
-	const given = new Set<Listening>();
+	const given = state.servers;
 	net.Server.prototype.listen = function (this: net.Server, ...args: unknown[]): net.Server {
 		track(this);
 		const byFd = state.listen.find(({ fd }) => (args[0] as { fd?: unknown } | null | undefined)?.fd === fd);
@@ -16,7 +16,7 @@ export function patchListen(state: WorkerState): void {
 		// A second time by its port, this finds the port taken, as it would be outside choir.
 		const byAddress = byFd === undefined ? heldFor(state.listen, args) : null;
 		const held = byFd ?? (byAddress !== null && !given.has(byAddress) ? byAddress : null);
-		if (held !== null) given.add(held);
+		if (held !== null) given.set(held, this);
 		this.once('listening', () => {
 			const counts = state.listen.length === 0 || held !== null;
 			if (held !== null) {

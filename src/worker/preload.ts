@@ -8,6 +8,7 @@ import { Channel, type Word } from './channel.ts';
 import { Cover, type Spare } from './cover.ts';
 import { drain, isDraining } from './drain.ts';
 import { Gate } from './gate.ts';
+import { giveBack } from './give-back.ts';
 import { patchListen } from './listen.ts';
 import { type Assignment, Standby } from './standby.ts';
 import { type Listening, shareState, type WorkerState, workerState } from './state.ts';
@@ -50,6 +51,7 @@ function join(workerId: string, token: string): void {
 		path: CHOIR_PATH,
 		workerId,
 		listen: JSON.parse(CHOIR_LISTEN) as Listening[],
+		servers: new Map(),
 		cover: standby === null && spares.length > 0 ? new Cover(spares) : null,
 		gate,
 		turns: process.env.CHOIR_TURNS === undefined ? null : new Turns(),
@@ -78,6 +80,7 @@ function join(workerId: string, token: string): void {
 			} else if (word.do === 'cover' && Array.isArray(word.slots)) state.cover?.want(word.slots);
 			else if (word.do === 'token') takeTurn(state, word.has === true);
 			else if (word.do === 'activate') state.standby?.activate(state, word as Word & Assignment);
+			else if (word.do === 'sockets.wanted') giveBack(state, token, word.to, word.sockets);
 		},
 	});
 	state.channel = channel;

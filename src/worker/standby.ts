@@ -60,8 +60,8 @@ export class Standby {
 		printTo(output);
 		const own = ({ name, slot }: Slot) => slots[name] === slot;
 		for (const listening of state.listen) {
-			const fd = this.#slots.find((each) => each.name === listening.name && own(each))?.fds[0];
-			if (fd !== undefined) listening.fd = fd;
+			const socket = this.#slots.find((each) => each.name === listening.name && own(each));
+			if (socket?.fds[0] !== undefined) Object.assign(listening, { fd: socket.fds[0], slot: socket.slot });
 		}
 		const others = this.#slots.filter((slot) => !own(slot));
 		if (others.length > 0) state.cover = new Cover(others);

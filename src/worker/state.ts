@@ -1,4 +1,5 @@
 /** What the preload (in a thread: its first module) and the library `choir/worker` share. One object a process or thread, whichever of them is loaded first or twice. */
+import type net from 'node:net';
 import type { Channel } from './channel.ts';
 import type { Cover } from './cover.ts';
 import type { Gate } from './gate.ts';
@@ -11,12 +12,16 @@ export interface Listening {
 	port: number | null;
 	socketPath: string | null;
 	fd: number;
+	/** Which of the sockets at its address, if that was said after its start. */
+	slot?: number;
 }
 
 export interface WorkerState {
 	path: string;
 	workerId: string;
 	listen: Listening[];
+	/** Those that listen on a held socket. */
+	servers: Map<Listening, net.Server>;
 	/** null: there are no slots. */
 	cover: Cover | null;
 	/** Whether connections to the held sockets are accepted yet; null: always. */

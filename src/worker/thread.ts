@@ -59,6 +59,7 @@ async function join(task: ThreadTask): Promise<void> {
 		path,
 		workerId,
 		listen: [],
+		servers: new Map(),
 		cover: null,
 		turns: null,
 		standby: null,

@@ -28,6 +28,8 @@ export interface LoadOptions {
 	perSecond?: number;
 }
 
+/** Of a test that has failed nobody stops the load: without anybody who answers it stops itself. */
+const MAX_FAILED = 5_000;
 /** Between two volleys of a load by the second. */
 const VOLLEY_MS = 10;
 
@@ -56,6 +58,7 @@ export function load(port: number, { kept = 4, fresh = 4, host = '127.0.0.1', pa
 		} else {
 			seen.failed.push(error);
 			seen.failedAt.push(performance.now());
+			over ||= seen.failed.length > MAX_FAILED;
 		}
 	};
 	const byTheSecond = async () => {

@@ -173,6 +173,8 @@ export class OtpDriver implements Host {
 			id: 'otp',
 			root: { ...around, children },
 			stopTimeoutMs: 60_000,
+			onAngelLoss: 'keep',
+			upgradeTimeoutMs: 1,
 			master: defaults.master,
 			view: defaults.view,
 		};

@@ -59,7 +59,15 @@ export function supervisor(path: string, children: ChildSpec[], more: Partial<Su
 }
 
 export function treeOf(root: SupervisorSpec): TreeSpec {
-	return { id: 'test', root, stopTimeoutMs: 60_000, master: defaults.master, view: defaults.view };
+	return {
+		id: 'test',
+		root,
+		stopTimeoutMs: 60_000,
+		onAngelLoss: 'keep',
+		upgradeTimeoutMs: 1,
+		master: defaults.master,
+		view: defaults.view,
+	};
 }
 
 export function worldOf(root: SupervisorSpec, options: WorldOptions = {}): World {
