@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { agendaMachine } from '../machines/agenda.ts';
 import { angelMachine } from '../machines/angel.ts';
 import { dynamicMachine } from '../machines/dynamic.ts';
 import { masterMachine } from '../machines/master.ts';
@@ -14,7 +15,9 @@ import { chartSvg } from '../src/diagram/chart-svg.ts';
 import { configOf } from '../src/diagram/machines.ts';
 import { mermaidOf } from '../src/diagram/mermaid.ts';
 
-export const machines = [workerMachine, masterMachine, dynamicMachine, angelMachine, rolloutMachine, standbyMachine, tokenMachine] as const;
+export const machines = [
+	...[workerMachine, masterMachine, dynamicMachine, angelMachine, agendaMachine, rolloutMachine, standbyMachine, tokenMachine],
+] as const;
 
 /** Name of a file in this folder → what it holds. */
 export async function drawings(): Promise<Map<string, string>> {

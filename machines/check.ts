@@ -78,6 +78,7 @@ class Checker {
 			upgradeTimeout: this.#duration('positive'),
 			master: this.#object(master),
 			view: this.#view,
+			operations: this.#object({ waiting: this.#integer(1, 10_000), kept: this.#integer(1, 10_000) }),
 			...this.#supervision(''),
 		})(value, id);
 		this.#needs(value, id, ['id', 'children']);

@@ -1,4 +1,5 @@
 /** The machines and the rules, for viewers and for tests of one's own (`choir/machines`). */
+export { agendaMachine } from './agenda.ts';
 export { angelMachine } from './angel.ts';
 export { dynamicMachine } from './dynamic.ts';
 export { masterMachine } from './master.ts';

@@ -39,6 +39,9 @@ export type MasterEvent =
 	| { type: 'restart'; id: string; request: string }
 	/** As `restart`, with another version of it: one that does not start is not tried again. */
 	| { type: 'exchange'; id: string; request: string }
+	/** Stops it, and starts it with nobody but by `resume`: its restart type does not count, nor does this for any budget. */
+	| { type: 'pause'; id: string; request: string }
+	| { type: 'resume'; id: string; request: string }
 	/** A reload has given numbers to incarnations of its own. */
 	| { type: 'numbers.given'; numbers: ReadonlyArray<readonly [id: string, incarnation: number]> }
 	/** A new version of the spec is in force. */
@@ -87,6 +90,8 @@ export interface MasterInput {
 	spec: SupervisorSpec;
 	/** Incarnations that earlier masters of this tree have used up, by child id: they only grow. */
 	incarnations?: ReadonlyMap<string, number>;
+	/** Ids of children that are paused: they are not started. */
+	paused?: ReadonlySet<string>;
 	/** What it goes on with: an earlier master was in the middle of it. */
 	resumed?: Resumed;
 }
@@ -118,6 +123,9 @@ function deathOf(context: MasterContext, event: MasterEvent): { child: Child; de
 	const { id, incarnation, exit, chance } = event;
 	return child === undefined ? null : { child, death: { id, incarnation, exit, chance } };
 }
+/** What is asked for one child, by its name. */
+const isAbout = (event: MasterEvent): event is Extract<MasterEvent, { id: string; request: string }> =>
+	event.type === 'restart' || event.type === 'exchange' || event.type === 'pause' || event.type === 'resume';
 const isFatal = ({ rule }: Child, { code }: Exit) => code !== null && rule.fatalCodes.includes(code);
 
 /**
@@ -169,7 +177,8 @@ export const masterMachine = setup({
 		/** Somebody has dealt with it meanwhile. */
 		isSettled: ({ context, event }) => {
 			const about = deathOf(context, event);
-			return about === null || about.child.phase !== 'down' || about.child.incarnation !== about.death.incarnation;
+			if (about === null || about.child.phase !== 'down' || about.child.standing === 'paused') return true;
+			return about.child.incarnation !== about.death.incarnation;
 		},
 		isFatal: ({ context, event }) => {
 			const about = deathOf(context, event);
@@ -188,7 +197,9 @@ export const masterMachine = setup({
 		escalates: ({ context, event }) => exhausted(context, event) === 'escalate',
 		givesUp: ({ context, event }) => exhausted(context, event) === 'giveUp',
 		keepsTrying: ({ context, event }) => exhausted(context, event) === 'keepTrying',
-		isUnknown: ({ context, event }) => (event.type === 'restart' || event.type === 'exchange') && !context.children.has(event.id),
+		isUnknown: ({ context, event }) => isAbout(event) && !context.children.has(event.id),
+		/** There is nothing to go on with. */
+		isNotPaused: ({ context, event }) => event.type === 'resume' && context.children.get(event.id)?.standing !== 'paused',
 		isBusy: ({ context }) => context.operations.length > 0,
 		isIdle: ({ context }) => context.operations.length === 0,
 		isResumed: ({ context }) => context.waits !== null,
@@ -283,10 +294,10 @@ export const masterMachine = setup({
 				enqueue({ type: 'reportRestart', params: { id: about.child.id, exit: about.death.exit, delayMs, siblings } });
 			}),
 			planRequest: enqueueing(({ context, event, enqueue }) => {
-				if (event.type !== 'restart' && event.type !== 'exchange') return;
-				const { id, request } = event;
+				if (!isAbout(event)) return;
+				const { id, request, type } = event;
 				const { state, asks } = plan(context, {
-					kind: event.type === 'restart' ? 'request' : 'exchange',
+					kind: type === 'restart' ? 'request' : type,
 					strategy: 'one_for_one',
 					scope: [id],
 					delayMs: null,
@@ -413,7 +424,13 @@ export const masterMachine = setup({
 				input.resumed?.children ??
 					input.spec.children.map(({ id, restart }) => [
 						id,
-						{ ...unborn, id, rule: restart, incarnation: input.incarnations?.get(id) ?? 0 },
+						{
+							...unborn,
+							id,
+							rule: restart,
+							incarnation: input.incarnations?.get(id) ?? 0,
+							standing: input.paused?.has(id) ? 'paused' : null,
+						},
 					]),
 			),
 			log: input.resumed?.log ?? noRestarts,
@@ -447,6 +464,35 @@ export const masterMachine = setup({
 						type: 'answer',
 						params: ({ context, event }) =>
 							answerTo(event, 'not_found', `there is no child '${pathOf(context, (event as { id: string }).id)}'`),
+					},
+				},
+				{ actions: ['planRequest', 'proceed'] },
+			],
+			pause: [
+				{
+					guard: 'isUnknown',
+					actions: {
+						type: 'answer',
+						params: ({ context, event }) =>
+							answerTo(event, 'not_found', `there is no child '${pathOf(context, (event as { id: string }).id)}'`),
+					},
+				},
+				{ actions: ['planRequest', 'proceed'] },
+			],
+			resume: [
+				{
+					guard: 'isUnknown',
+					actions: {
+						type: 'answer',
+						params: ({ context, event }) =>
+							answerTo(event, 'not_found', `there is no child '${pathOf(context, (event as { id: string }).id)}'`),
+					},
+				},
+				{
+					guard: 'isNotPaused',
+					actions: {
+						type: 'answer',
+						params: ({ event }) => ({ request: (event as { request: string }).request, answer: { ok: true, incarnation: null } }),
 					},
 				},
 				{ actions: ['planRequest', 'proceed'] },
@@ -558,6 +604,8 @@ export const masterMachine = setup({
 					stop: [{ guard: 'isHarder', actions: ['recordMode', 'hurry', 'proceed'] }, {}],
 					restart: { actions: { type: 'answer', params: ({ event }) => answerTo(event, 'stopping', stopping.message) } },
 					exchange: { actions: { type: 'answer', params: ({ event }) => answerTo(event, 'stopping', stopping.message) } },
+					pause: { actions: { type: 'answer', params: ({ event }) => answerTo(event, 'stopping', stopping.message) } },
+					resume: { actions: { type: 'answer', params: ({ event }) => answerTo(event, 'stopping', stopping.message) } },
 					request: { actions: { type: 'answer', params: ({ event }) => answerTo(event, 'stopping', stopping.message) } },
 					'child.died': [{ guard: 'isStale' }, { actions: ['recordDeath', 'proceed'] }],
 				},
@@ -574,8 +622,7 @@ export const masterMachine = setup({
 const stopping = { ok: false as const, code: 'stopping' as const, message: 'the supervisor is stopping' };
 
 function answerTo(event: MasterEvent, code: Refusal, message: string): MasterEffects['answer'] {
-	const request =
-		event.type === 'restart' || event.type === 'exchange' ? event.request : event.type === 'request' ? event.asked.request : '';
+	const request = isAbout(event) ? event.request : event.type === 'request' ? event.asked.request : '';
 	return { request, answer: { ok: false, code, message } };
 }
 

@@ -21,8 +21,8 @@ export interface Child {
 	/** The highest number that was given away for its place, to it or to one that a reload had started beside it. */
 	used: number;
 	phase: 'down' | 'starting' | 'running' | 'draining';
-	/** Why it is down for good, until somebody asks for it. */
-	standing: 'gaveUp' | 'fatal' | 'finished' | 'stopped' | 'ignored' | null;
+	/** Why it is down for good, until somebody asks for it. `paused`: nothing but a resume or a request for it starts it. */
+	standing: 'gaveUp' | 'fatal' | 'finished' | 'stopped' | 'ignored' | 'paused' | null;
 	/** Failures in a row, for the backoff. */
 	failures: number;
 	/** Automatic restarts so far. */
@@ -52,7 +52,7 @@ export const unborn: Omit<Child, 'id' | 'rule'> = {
 export interface Operation {
 	id: number;
 	/** `exchange`: as `request`, but a start that fails is not tried again: whoever asked has something else in mind then. */
-	kind: 'start' | 'restart' | 'request' | 'exchange' | 'add' | 'revive' | 'terminate' | 'stop';
+	kind: 'start' | 'restart' | 'request' | 'exchange' | 'add' | 'revive' | 'terminate' | 'pause' | 'resume' | 'stop';
 	/** The strategy that gave the range: a retry keeps it, whatever the child that failed has for its own. */
 	strategy: Strategy;
 	/** Ids in start order. */
@@ -150,7 +150,7 @@ export function withoutChild(state: Supervision, id: string): Supervision {
 
 /** OTP keeps no trace of a temporary child that has ended. A declared one stays in the list here, but only to be looked at. */
 export function isGone({ rule, phase, standing }: Child): boolean {
-	return rule.type === 'temporary' && phase === 'down' && standing !== null;
+	return rule.type === 'temporary' && phase === 'down' && standing !== null && standing !== 'paused';
 }
 
 /** A child that is down for good, as its death has left it. */
@@ -171,7 +171,10 @@ export function shutsDown(state: Supervision, ended: Child): boolean {
 	// Only what is up, or will be, holds it: not what was terminated by request.
 	return !state.children
 		.values()
-		.some(({ id, rule, phase }) => id !== ended.id && rule.significant && (phase !== 'down' || isRestarting(state, id)));
+		.some(
+			({ id, rule, phase, standing }) =>
+				id !== ended.id && rule.significant && (phase !== 'down' || standing === 'paused' || isRestarting(state, id)),
+		);
 }
 
 /** One whose time has come gets in line: others may have their hands on its children by now. */
@@ -279,7 +282,8 @@ export function describe(id: string, { reason, code, signal, detail }: Exit): st
 /** Whether an operation may bring a child up: not what is down for good, and a temporary only at the first start or when asked for. */
 function mayLaunch({ kind }: Operation, { rule, standing }: Child): boolean {
 	if (kind === 'request' || kind === 'exchange' || kind === 'add' || kind === 'revive') return true;
-	if (standing === 'gaveUp' || standing === 'fatal') return false;
+	if (kind === 'resume') return standing === 'paused';
+	if (standing === 'gaveUp' || standing === 'fatal' || standing === 'paused') return false;
 	return kind === 'start' || rule.type !== 'temporary';
 }
 
@@ -317,7 +321,7 @@ export function proceed(before: Supervision): { state: Supervision; asks: Ask[] 
 
 /** How an operation that somebody asked for has ended: with everybody up, or with the first who is not. */
 function outcome(state: Supervision, { kind, scope }: Operation, request: string): Ask {
-	if (kind === 'terminate') return accept(request);
+	if (kind === 'terminate' || kind === 'pause') return accept(request);
 	const [first, ...more] = scope.map((id) => state.children.get(id));
 	if (kind === 'add' || kind === 'revive') return accept(request, first?.phase === 'running' ? first.incarnation : null);
 	const down = [first, ...more].find((child) => child?.phase !== 'running');
@@ -364,6 +368,7 @@ export function take(state: Supervision, asked: Asked): { state: Supervision; as
 		};
 	}
 	if (child.phase !== 'down') return no('running', `'${id}' is running`);
+	if (asked.do === 'restartChild' && child.standing === 'paused') return no('failed', `'${id}' is paused: resume it`);
 	if (restarting) return no('restarting', `'${id}' is about to be restarted`);
 	if (asked.do === 'restartChild') return plans('revive', state, id);
 	return { state: withoutChild(state, id), asks: [...(child.added ? [{ do: 'forget' as const, id }] : []), accept(request)] };
@@ -384,6 +389,8 @@ export interface Replacement {
 	id: string;
 	rule: RestartRule;
 	taken: { incarnation: number; readyAt: number } | null;
+	/** A new one begins so. */
+	paused: boolean;
 }
 
 /**
@@ -392,8 +399,9 @@ export interface Replacement {
  */
 export function replaceChildren(state: Supervision, replacements: readonly Replacement[]): { state: Supervision; asks: Ask[] } {
 	const ids = new Set(replacements.map(({ id }) => id));
-	const replaced = replacements.map(({ id, rule, taken }): [string, Child] => {
-		const child = { ...(state.children.get(id) ?? { ...unborn, id }), rule, added: false };
+	const replaced = replacements.map(({ id, rule, taken, paused }): [string, Child] => {
+		const born: Omit<Child, 'rule'> = { ...unborn, id, standing: paused ? 'paused' : null };
+		const child = { ...(state.children.get(id) ?? born), rule, added: false };
 		if (taken === null) return [id, child];
 		const used = Math.max(child.used, child.incarnation, taken.incarnation);
 		return [id, { ...child, ...taken, used, phase: 'running', standing: null, failures: 0 }];
@@ -421,7 +429,9 @@ function advance(before: Supervision, given: Operation, asks: Ask[]): { state: S
 		state = retired.state;
 		asks.push(...retired.asks);
 	};
-	if (operation.phase === 'queued') operation = { ...operation, phase: 'stopping', ...fresh, left: scope.length };
+	if (operation.phase === 'queued')
+		operation =
+			kind === 'resume' ? { ...operation, phase: 'starting', ...fresh } : { ...operation, phase: 'stopping', ...fresh, left: scope.length };
 	if (operation.phase === 'stopping') {
 		let { left, allAsked } = operation;
 		const drain = (index: number) => {
@@ -443,6 +453,11 @@ function advance(before: Supervision, given: Operation, asks: Ask[]): { state: S
 		if (kind === 'stop') return { state, operation: null };
 		if (kind === 'terminate') {
 			for (const id of scope) retireChild(state.children.get(id) as Child, 'stopped');
+			return { state, operation: null };
+		}
+		if (kind === 'pause') {
+			// What is at rest already is not paused: nobody waits for it to go on.
+			for (const id of scope) if (state.children.get(id)?.standing === null) state = withChild(state, id, { standing: 'paused' });
 			return { state, operation: null };
 		}
 		if (operation.delayMs !== null) {

@@ -10,6 +10,8 @@ import type { ChildSpec, RestartRule, StopMode } from './spec.ts';
 
 /** What a supervisor has in mind, beside its children. Times: monotonic ms since boot. */
 export interface SavedSupervisor {
+	/** Of the supervisor itself: what it had in mind may be of an earlier life. */
+	incarnation: number;
 	log: number[];
 	operations: Operation[];
 	nextOperation: number;
@@ -79,22 +81,24 @@ type Declared = Pick<ChildSpec, 'id' | 'kind'> & { restart: RestartRule };
 export function reconcile<F extends Found>(declared: readonly Declared[], left: Left<F>, now: number): Reconciled<F> {
 	const anew = left.anew === true;
 	const saved = anew && left.supervisor !== null ? { ...left.supervisor, ...atRest } : left.supervisor;
-	const operations = (saved?.operations ?? []).map((operation): Operation => ({ ...operation, request: null }));
+	// One who is declared no more is nobody's: what a reload has removed is stopped as a stray.
+	const known = new Set(declared.map(({ id }) => id).filter((id) => !isDeleted(left.children.get(id))));
+	const operations = (saved?.operations ?? []).flatMap((operation) => among(operation, known) ?? []);
 	const children: Array<[string, Child]> = [];
 	const fates: Array<Fate<F>> = [];
 	/** What is down, and should not be. */
 	const down: string[] = [];
 	for (const { id, kind, restart: rule } of declared) {
-		const known = left.children.get(id);
+		const was = left.children.get(id);
 		const found = left.found.get(id);
-		if (known !== undefined && 'deleted' in known) continue;
-		const child: Child = known === undefined ? { ...unborn, id, rule } : { ...known, id, rule, log: restartLog(known.log) };
+		if (was !== undefined && 'deleted' in was) continue;
+		const child: Child = was === undefined ? { ...unborn, id, rule } : { ...was, id, rule, log: restartLog(was.log) };
 		const { incarnation } = child;
 		const isUp = child.phase !== 'down';
 		const ready = child.readyAt !== null;
 		if (kind === 'supervisor' || kind === 'dynamic') {
 			// Nothing is known: it is there, and finds out who lives.
-			const isNew = saved === null && known === undefined;
+			const isNew = saved === null && was === undefined;
 			const begun: Child = isNew
 				? { ...child, phase: 'starting', incarnation: incarnation + 1 }
 				: { ...child, phase: anew && child.phase === 'draining' ? 'running' : child.phase };
@@ -157,6 +161,17 @@ export function reconcile<F extends Found>(declared: readonly Declared[], left: 
 		},
 		fates,
 	};
+}
+
+const isDeleted = (saved: SavedChild | undefined) => saved !== undefined && 'deleted' in saved;
+
+/** An operation without those of its range that are gone; null: none is left. Nobody waits for its answer any more. */
+function among(operation: Operation, known: ReadonlySet<string>): Operation | null {
+	const scope = operation.scope.filter((id) => known.has(id));
+	if (scope.length === 0 && operation.scope.length > 0) return null;
+	const kept = (count: number) => operation.scope.slice(0, count).filter((id) => known.has(id)).length;
+	const { left, tried, settled } = operation;
+	return { ...operation, scope, left: kept(left), tried: kept(tried), settled: kept(settled), request: null };
 }
 
 const atRest = { operations: [], due: [], mail: [], end: null, mode: 'drain' } as const satisfies Partial<SavedSupervisor>;

@@ -35,13 +35,10 @@ export interface RolloutOutcome {
 	/** Why not; empty if it was done. */
 	lines: string[];
 	exitCode: number;
-	/** Somebody asked again meanwhile. */
-	again: boolean;
 }
 
 /** What a rollout hears. */
 export type RolloutEvent =
-	| { type: 'reload' }
 	| { type: 'stop'; mode: StopMode }
 	| { type: 'spec.accepted'; plan: RolloutPlan }
 	| { type: 'spec.refused'; exitCode: number; lines: string[] }
@@ -153,7 +150,6 @@ export const rolloutMachine = setup({
 })
 	.extend({
 		actions: {
-			recordAgain: assign(({ context }) => ({ outcome: { ...context.outcome, again: true } })),
 			recordPlan: assign(({ event }) => (event.type === 'spec.accepted' ? { ...event.plan } : {})),
 			recordUnchanged: assign(({ context }) => ({ outcome: { ...context.outcome, result: 'unchanged' as const } })),
 			recordRefusal: assign(({ context, event }) => {
@@ -235,13 +231,9 @@ export const rolloutMachine = setup({
 			proofMs: 0,
 			touches: false,
 			mode: 'drain',
-			outcome: { result: 'done', lines: [], exitCode: 0, again: false },
+			outcome: { result: 'done', lines: [], exitCode: 0 },
 		}),
 		output: ({ context }) => context.outcome,
-		on: {
-			// However often it is asked: one more.
-			reload: { actions: 'recordAgain' },
-		},
 		initial: 'validating',
 		states: {
 			validating: {

@@ -20,11 +20,14 @@ export const signals = [
 ] as const;
 export type Signal = (typeof signals)[number];
 
+/** `more`, `fewer`: instances, one each. */
+export type OperationBySignal = 'reload' | 'pause' | 'more' | 'fewer';
+
 /** What a signal asks of the process that got it. */
 export type SignalRequest =
 	| { do: 'stop'; mode: StopMode; deadline: boolean }
 	| { do: 'interrupt' }
-	| { do: 'reload' }
+	| { do: 'operate'; what: OperationBySignal }
 	| { do: 'upgrade' }
 	| { do: 'reopen' }
 	| { do: 'resume' }
@@ -43,17 +46,17 @@ export function requestOf(role: Role, signal: Signal, terminal: boolean): Signal
 		case 'SIGINT':
 			return role === 'worker' ? { do: 'stop', mode: 'fast', deadline: true } : { do: 'interrupt' };
 		case 'SIGHUP':
-			return role === 'worker' ? ignore('a worker is reloaded by its master') : { do: 'reload' };
+			return role === 'worker' ? ignore('a worker is reloaded by its master') : { do: 'operate', what: 'reload' };
 		case 'SIGUSR1':
 			return { do: 'reopen' };
 		case 'SIGUSR2':
 			return role === 'angel' ? { do: 'upgrade' } : ignore('only the angel upgrades');
 		case 'SIGWINCH':
 			if (role === 'worker') return ignore('a worker is paused by its master');
-			return terminal ? ignore('a terminal sends it at each change of its size') : { do: 'later', what: 'a pause' };
+			return terminal ? ignore('a terminal sends it at each change of its size') : { do: 'operate', what: 'pause' };
 		case 'SIGTTIN':
 		case 'SIGTTOU':
-			return role === 'worker' ? ignore('a worker has nothing to scale') : { do: 'later', what: 'scaling' };
+			return role === 'worker' ? ignore('a worker has nothing to scale') : { do: 'operate', what: signal === 'SIGTTIN' ? 'more' : 'fewer' };
 		case 'SIGCONT':
 			return role === 'worker' ? ignore('it goes on by itself') : { do: 'resume' };
 	}

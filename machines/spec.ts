@@ -281,6 +281,8 @@ export interface TreeDeclaration<Id extends string = string, Children extends re
 	 * `choir start` has it once `choir view` asks. Default: any free port of `127.0.0.1`. A tree that runs as a library has none.
 	 */
 	view?: boolean | number | string | ViewDeclaration;
+	/** Operations (`choir restart`, `reload`, `scale` …) go one at a time: how many may wait, and how many ended ones are remembered. Default 100 each. */
+	operations?: { waiting?: number; kept?: number };
 }
 export interface ViewDeclaration {
 	/** An IP address or `localhost`. Default `'127.0.0.1'`: no other machine reaches it. */
@@ -453,6 +455,7 @@ export interface TreeSpec {
 	upgradeTimeoutMs: number;
 	master: { heartbeat: HeartbeatSpec; intensity: Intensity; backoff: Backoff };
 	view: ViewSpec;
+	operations: { waiting: number; kept: number };
 }
 export interface ViewSpec {
 	/** null: not said. */
@@ -493,6 +496,7 @@ export const defaults = {
 		intensity: { restarts: 5, withinMs: 60_000 },
 		backoff: { fromMs: 200, toMs: 5_000, resetAfterMs: 60_000 },
 	},
+	operations: { waiting: 100, kept: 100 },
 	view: { on: null, host: '127.0.0.1', port: 0, readOnly: false, hosts: [], history: { perChild: 200, inAll: 20_000 } } as ViewSpec,
 } as const;
 
@@ -710,6 +714,7 @@ function resolving(parseDuration: ParseDuration) {
 				backoff: backoffOf(master?.backoff, defaults.master.backoff),
 			},
 			view: viewOf(declaration.view),
+			operations: { ...defaults.operations, ...declaration.operations },
 		};
 	};
 	return { treeOf, childOf };

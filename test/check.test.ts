@@ -19,6 +19,7 @@ test('a whole tree as in the contract has no problem', () => {
 		strategy: 'one_for_one',
 		intensity: { restarts: 5, within: '30s' },
 		stopTimeout: '1m',
+		operations: { waiting: 10, kept: 20 },
 		onAngelLoss: 'stop',
 		upgradeTimeout: '1m',
 		master: { heartbeat: { every: '6s' }, intensity: { restarts: 3, within: '1m' }, backoff: { from: '1s', to: '2s' } },

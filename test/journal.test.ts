@@ -122,9 +122,15 @@ test('a file that cannot be written is said once, and what is known stays known'
 test('what is written down step by step is what the tree has in mind', () => {
 	fc.assert(
 		fc.property(
-			fc.array(fc.record({ what: fc.constantFrom('crash', 'crash', 'wait', 'restart', 'scale', 'terminate', 'stop'), which: fc.nat(9) }), {
-				maxLength: 30,
-			}),
+			fc.array(
+				fc.record({
+					what: fc.constantFrom('crash', 'crash', 'wait', 'restart', 'scale', 'pause', 'resume', 'terminate', 'stop'),
+					which: fc.nat(9),
+				}),
+				{
+					maxLength: 30,
+				},
+			),
 			(acts) => {
 				const written = new Map<string, unknown>();
 				const alive = new Map<string, Run>();
@@ -193,6 +199,8 @@ test('what is written down step by step is what the tree has in mind', () => {
 					else if (what === 'wait') clock.advance(which * 100);
 					else if (what === 'restart') ignored(tree.restart('jobs'));
 					else if (what === 'scale') ignored(tree.scale('web', 1 + (which % 4)));
+					else if (what === 'pause') ignored(tree.pause(['', 'web', 'jobs', 'jobs/a'][which % 4]));
+					else if (what === 'resume') ignored(tree.unpause(['', 'web.1', 'jobs', 'jobs/a'][which % 4]));
 					else if (what === 'terminate') ignored(tree.terminateChild('', 'web.1'));
 					else if (what === 'stop' && which > 7) tree.stop('drain');
 					same();

@@ -45,14 +45,16 @@ const significant = {
 	spec: { ...spec(['a'], ['b', { type: 'transient', significant: true }]), autoShutdown: 'any_significant' as const },
 };
 
+const pause = (id: string) => ({ type: 'pause', id, request: 'r' });
+const resume = (id: string) => ({ type: 'resume', id, request: 'r' });
 const exchange = (id: string) => ({ type: 'exchange', id, request: 'r' });
 const given = { type: 'numbers.given', numbers: [['b', 2]] };
 const replaced = {
 	type: 'children.replaced',
 	spec: { start: 'ordered', intensity: { restarts: 3, withinMs: 1_000 }, autoShutdown: 'never', shutdownMs: null },
 	children: [
-		{ id: 'b', rule: rule(), taken: { incarnation: 2, readyAt: 50 } },
-		{ id: 'a', rule: rule(), taken: null },
+		{ id: 'b', rule: rule(), taken: { incarnation: 2, readyAt: 50 }, paused: false },
+		{ id: 'a', rule: rule(), taken: null, paused: false },
 	],
 };
 const slow = spec(['a'], ['b', { backoff: { fromMs: 100, toMs: 100, resetAfterMs: 1_000 } }]);
@@ -211,6 +213,39 @@ const rows: Array<Row<MasterInput>> = [
 	['… and does not hear of the old ones', [...up, given, replaced, died('b')], 'running.steady', []],
 	['… but of the new ones', [...up, given, replaced, died('b', 'crash', 2)], 'running.restarting', ['reportRestart', 'launchChild']],
 	['waits no longer for one that a new one has replaced', [...up, died('b'), replaced], 'running.steady', [], { spec: slow }],
+	['pauses a child', [...up, pause('b')], 'running.restarting', ['drainChild']],
+	['… and answers when it is dead', [...up, pause('b'), died('b', 'shutdown')], 'running.steady', ['answer']],
+	['… whatever its end, it is not restarted', [...up, pause('b'), died('b')], 'running.steady', ['answer']],
+	[
+		'does not start it with its group',
+		[...up, pause('b'), died('b'), died('a')],
+		'running.restarting',
+		['reportRestart', 'launchChild'],
+		{ spec: all },
+	],
+	['… which is complete without it', [...up, pause('b'), died('b'), died('a'), ready('a', 2)], 'running.steady', [], { spec: all }],
+	[
+		'does not judge a death that came before the pause',
+		[ready('a'), died('a'), pause('a'), ready('b')],
+		'running.steady',
+		['answer', 'reportReady'],
+	],
+	['drops a restart that waits, for a pause', [...up, died('b'), pause('b')], 'running.steady', ['answer'], { spec: slow }],
+	['starts without those that are paused', [ready('a')], 'running.steady', ['reportReady'], { paused: new Set(['b']) }],
+	['resumes a child', [...up, pause('b'), died('b'), resume('b')], 'running.restarting', ['launchChild']],
+	['… and answers when it is up', [...up, pause('b'), died('b'), resume('b'), ready('b', 2)], 'running.steady', ['answer']],
+	[
+		'… or restarts it as any other',
+		[...up, pause('b'), died('b'), resume('b'), died('b', 'startFailed', 2)],
+		'running.restarting',
+		['answer', 'reportRestart'],
+	],
+	['has nothing to resume where nothing is paused', [...up, resume('b')], 'running.steady', ['answer']],
+	['does not start by request what is paused', [...up, pause('b'), died('b'), ask('restartChild', 'b')], 'running.steady', ['answer']],
+	['cannot pause whom it does not have', [...up, pause('x')], 'running.steady', ['answer']],
+	['cannot resume whom it does not have', [...up, resume('x')], 'running.steady', ['answer']],
+	['pauses nobody while it stops', [...up, stop, pause('b')], 'draining', ['answer']],
+	['resumes nobody while it stops', [...up, stop, resume('b')], 'draining', ['answer']],
 	['goes on with a stop that was begun', [goOn], 'draining', ['drainChild'], left({ end: asked })],
 	['stops at once if that is asked meanwhile', [stop], 'draining', ['drainChild'], left()],
 ];

@@ -101,6 +101,7 @@ const limits: Array<[string, string]> = [
 	['boot of the master, until its first word', time(BOOT_MS)],
 	['what a dead angel left, from SIGTERM to SIGKILL', time(CLEAR_MS)],
 	['trying the spec', time(CHECK_MS)],
+	['operations that wait; ended ones that are remembered', `${defaults.operations.waiting}, ${defaults.operations.kept}`],
 	[
 		'steps kept for the live page, of each child and in all',
 		`${defaults.view.history.perChild}, ${String(defaults.view.history.inAll).replace(/000$/, ' 000')}`,

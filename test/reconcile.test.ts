@@ -10,7 +10,16 @@ type Known = { phase: Child['phase']; incarnation?: number; readyAt?: number | n
 
 const now = 1_000;
 const declared = (kind: Kind) => ({ id: 'a', kind, restart: rule() });
-const saved: SavedSupervisor = { log: [900], operations: [], nextOperation: 4, due: [], mail: [], end: null, mode: 'drain' };
+const saved: SavedSupervisor = {
+	incarnation: 0,
+	log: [900],
+	operations: [],
+	nextOperation: 4,
+	due: [],
+	mail: [],
+	end: null,
+	mode: 'drain',
+};
 
 const known = (given: Exclude<Known, null>): SavedChild =>
 	given === 'deleted' ? { deleted: true } : savedChild({ ...unborn, id: 'a', rule: rule(), incarnation: 2, readyAt: null, ...given });

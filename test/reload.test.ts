@@ -160,14 +160,19 @@ test('asked while one goes on: one more, however often', async () => {
 	assert.equal(versions(world), all('4'));
 });
 
-test('nobody else changes a child in the meantime', async () => {
+test('nobody else changes a child in the meantime: an operation waits, a request for a single child is refused', async () => {
 	const world = running();
 	const ended = world.reload(version('2'));
 	world.advance(50);
-	const restarted = await world.restart('web.1');
-	assert.equal(restarted, { ok: false, message: 'a reload goes on (soaking): ask again when it is over' });
+	const restarted = world.restart('web.1');
+	const refused = await world.terminateChild('', 'web.1').catch((error) => error.message);
+	assert.is(refused, 'a reload goes on (soaking): ask again when it is over');
+	assert.is(world.incarnation('web.1'), 2);
 	world.advance(5_000);
 	assert.equal((await ended).result, 'done');
+	assert.equal(await restarted, { ok: true, message: '' });
+	assert.equal(versions(world), all('2'));
+	assert.is(world.incarnation('web.1'), 3);
 });
 
 for (const [at, result] of [

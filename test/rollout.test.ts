@@ -30,7 +30,6 @@ const broken = { type: 'effect.failed', effect: 'prepare', message: 'boom', at: 
 const possible = { type: 'switch.possible' };
 const impossible = { type: 'switch.refused', message: 'no' };
 const gone = { type: 'old.gone' };
-const reload = { type: 'reload' };
 
 const two = accepted([candidate('a'), candidate('b')]);
 const both = accepted([candidate('a')], [exchange('x'), exchange('y')]);
@@ -80,15 +79,13 @@ const rows: Array<Row<RolloutInput>> = [
 	['is done when they are gone', [...checking, possible, gone], 'done', ['reportEnd']],
 	['hurries them if the tree must stop faster', [...checking, possible, fast], 'retiring', ['hurryOld']],
 	['… and not because it drains as well', [...checking, possible, stop], 'retiring', []],
-	['is asked again meanwhile', [two, reload], 'surging', []],
 ];
 
 const table = new Table(rolloutMachine, { generation: 2 });
 for (const row of rows) test(row[0], () => void table.check(row));
 
 const endings: Array<[string, Row<RolloutInput>[1], Partial<RolloutOutcome>]> = [
-	['done', [...checking, possible, gone], { result: 'done', exitCode: 0, lines: [], again: false }],
-	['done, and once more', [two, reload, ready('a'), ready('b'), reload, 'soakTimeout', possible, gone], { result: 'done', again: true }],
+	['done', [...checking, possible, gone], { result: 'done', exitCode: 0, lines: [] }],
 	['unchanged', [unchanged], { result: 'unchanged', exitCode: 0 }],
 	['refused', [refused], { result: 'refused', exitCode: 78, lines: ['no'] }],
 	[

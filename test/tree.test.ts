@@ -325,6 +325,12 @@ test('every signal means something for every role, and a terminal’s WINCH noth
 	assert.is(requestOf('angel', 'SIGWINCH', true).do, 'ignore');
 	assert.equal(requestOf('angel', 'SIGQUIT', false), { do: 'stop', mode: 'drain', deadline: false });
 	assert.is(requestOf('worker', 'SIGHUP', false).do, 'ignore');
+	for (const role of ['angel', 'master'] as const) {
+		assert.equal(requestOf(role, 'SIGWINCH', false), { do: 'operate', what: 'pause' });
+		assert.equal(requestOf(role, 'SIGTTIN', true), { do: 'operate', what: 'more' });
+		assert.equal(requestOf(role, 'SIGTTOU', true), { do: 'operate', what: 'fewer' });
+	}
+	assert.is(requestOf('worker', 'SIGTTIN', false).do, 'ignore');
 });
 
 test.run();

@@ -1,5 +1,6 @@
 /** What angel and master say to each other, over a socket pair that ends with either of them: one JSON object a line. */
 import type net from 'node:net';
+import type { OperationBySignal, Signal } from '../../machines/signals.ts';
 import type { StopMode, StopSpec } from '../../machines/spec.ts';
 import { LineSplitter } from '../control/lines.ts';
 import type { Leftover } from '../master/host.ts';
@@ -61,7 +62,8 @@ export type ToMaster =
 	| { do: 'failed'; workerId: string; message: string }
 	| { do: 'exited'; workerId: string; code: number | null; signal: string | null }
 	| { do: 'stop'; mode: StopMode }
-	| { do: 'reload' }
+	/** Somebody has asked by a signal. */
+	| { do: 'operate'; what: OperationBySignal; signal: Signal }
 	/** To end, and leave the tree as it is: another master goes on with it. */
 	| { do: 'release' }
 	| { do: 'reopen' };

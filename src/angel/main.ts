@@ -159,8 +159,11 @@ class Angel {
 			case 'interrupt':
 				this.#news('info', 'stop.asked', `stopping: ${signal}${this.#terminal ? ' (again to stop at once)' : ''}`, { signal });
 				return this.#send({ type: 'interrupt' });
-			case 'reload':
-				return this.#send({ type: 'reload' });
+			case 'operate':
+				// A reload is for the machine: while there is no master it starts one.
+				if (request.what === 'reload') return this.#send({ type: 'reload' });
+				if (this.#master === null) return note(`${signal} is ignored: there is no master at present`);
+				return this.#master.link.send({ do: 'operate', what: request.what, signal });
 			case 'upgrade':
 				this.#beginUpgrade({ main: fileURLToPath(import.meta.url), execPath: process.execPath }).then(
 					() => {},
@@ -209,7 +212,7 @@ class Angel {
 				if (this.#master !== null) killGroup(this.#master.identity.pid, 'SIGKILL');
 			},
 			forwardStop: ({ mode }) => this.#master?.link.send({ do: 'stop', mode }),
-			forwardReload: () => this.#master?.link.send({ do: 'reload' }),
+			forwardReload: () => this.#master?.link.send({ do: 'operate', what: 'reload', signal: 'SIGHUP' }),
 			sweep: ({ how }) => {
 				if (this.#isOnTrial) return this.#giveUp();
 				const processes = this.#processes;

@@ -12,7 +12,7 @@ type Format = 'svg' | 'mermaid' | 'json';
 type Drawing = Record<Format, () => Promise<string>>;
 
 const formats: Readonly<Record<string, Format>> = { '.svg': 'svg', '.mmd': 'mermaid', '.mermaid': 'mermaid', '.json': 'json' };
-const machineNames = ['worker', 'master', 'dynamic', 'angel', 'rollout'] as const;
+const machineNames = ['worker', 'master', 'dynamic', 'angel', 'agenda', 'rollout'] as const;
 
 export async function diagram(
 	what: string | undefined,

@@ -38,8 +38,10 @@ export interface ChildStatus {
 	accept?: 'shared' | 'slots' | 'token' | null;
 	/** Spares of its group of instances; null: it is to have none. */
 	standby?: { wanted: number; loaded: number } | null;
-	/** Why it is down for good: gaveUp, fatal, finished or stopped. */
+	/** Why it is down for good: gaveUp, fatal, finished, stopped or paused. */
 	standing?: string | null;
+	/** Stopped until it is resumed. */
+	paused?: boolean;
 	/** One sentence on that. */
 	note?: string | null;
 	children?: ChildStatus[];
@@ -47,7 +49,7 @@ export interface ChildStatus {
 
 const STATUS_TIMEOUT_MS = 2_000;
 /** Standings in which nothing is wrong though the child does not run. */
-const AT_REST = new Set(['finished', 'stopped']);
+const AT_REST = new Set(['finished', 'stopped', 'paused']);
 
 /** Asks the master; while there is none, or it does not answer, the angel. */
 export async function askStatus(dir: string): Promise<TreeStatus> {
@@ -64,6 +66,11 @@ export function flatten(children: ChildStatus[]): ChildStatus[] {
 	return children.flatMap((child) => [child, ...flatten(child.children ?? [])]);
 }
 
+/** All that ought to run: nothing below what is at rest. */
+function expected(children: ChildStatus[]): ChildStatus[] {
+	return children.filter(({ standing }) => !AT_REST.has(standing ?? '')).flatMap((child) => [child, ...expected(child.children ?? [])]);
+}
+
 /** `web.1 is starting (launching)`, and the note of a child that is down for good. */
 export function describeState({ path, state, substate, note }: ChildStatus): string {
 	if (note) return note;
@@ -72,8 +79,8 @@ export function describeState({ path, state, substate, note }: ChildStatus): str
 
 /** What keeps a tree from running, a sentence each; empty when it runs. */
 export function missingForRunning(status: TreeStatus): string[] {
-	const children = flatten(status.children)
-		.filter(({ kind, state, standing }) => kind !== 'supervisor' && state !== 'running' && !AT_REST.has(standing ?? ''))
+	const children = expected(status.children)
+		.filter(({ kind, state }) => kind !== 'supervisor' && state !== 'running')
 		.map(describeState);
 	if (children.length > 0) return children;
 	return status.state === 'running' ? [] : [`${status.tree} is ${status.state}`];

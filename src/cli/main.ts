@@ -24,6 +24,9 @@ Examples:
   choir reload --wait                    the spec and its programs as they are now, without a gap
   choir upgrade shop                     the newer choir that this is takes the tree over
   choir scale web 4                      so many instances of web
+  choir pause web                        stops its workers; connections wait until
+  choir resume web                       they are served again
+  choir operations                       what was asked of the tree, and how it ended
   choir view                             the tree as a live page
   choir stop shop                        drains, then stops; --fast does not drain
   choir diagram tree.ts -o tree.svg      a picture of the tree: who goes down with whom
@@ -42,6 +45,26 @@ Examples:
   choir diagram tree.ts --json              as a plain structure, for a program
   choir diagram tree.ts ledger -o l.svg     the machine of the actor 'ledger'
   choir diagram worker --json               a machine for viewers of XState charts
+`;
+
+const pauseExamples = `
+Examples:
+  choir pause web        all instances of web; connections wait
+  choir resume web       and are served
+  choir pause jobs       a supervisor, and all that is below it
+  choir pause            the whole tree (SIGWINCH does the same)
+  choir resume           all that was paused
+`;
+
+const operationsHelp = `
+Phases:
+  waiting   another one comes first
+  pre       those concerned are found out, and may refuse; nothing is done yet
+  act       step by step, each acknowledged and written down
+  post      it has ended: done, failed, or undone
+
+Restart, reload, scale, pause and resume are operations, whoever asks: a command, the live page, a signal.
+A command whose master dies while it waits asks the next one, by the same id, and hears of the same operation.
 `;
 
 /** Runs a command and gives its exit code. `args` are the words after `choir`. */
@@ -141,7 +164,9 @@ function commands(end: (exitCode: number) => void): Command {
 	program
 		.command('restart')
 		.summary('restart a child')
-		.description('Stops a child as its spec says and starts it again. `web` means all instances, `web.1` is one.')
+		.description(
+			'Stops a child as its spec says and starts it again. `web` means all instances, one after the other, as long as each comes up; `web.1` is one.',
+		)
 		.argument('<path>', 'a child, as `choir status` shows it')
 		.option('--tree <tree>', 'a name or a spec file')
 		.addOption(timeout(120_000))
@@ -174,7 +199,7 @@ function commands(end: (exitCode: number) => void): Command {
 		.command('scale')
 		.summary('more instances of a child, or fewer')
 		.description(
-			'Starts or stops instances of a child that is declared with `instances`; those with the highest numbers come and go, each with its drain.',
+			'Starts or stops instances of a child that is declared with `instances`; those with the highest numbers come and go, each with its drain. If one does not come up, all that have come go again. The number holds until the tree ends, or a reload brings another declared one.',
 		)
 		.argument('<path>', 'a child, without the number of an instance: `web`')
 		.argument('<count>', 'how many instances there shall be', parseInstances)
@@ -182,6 +207,43 @@ function commands(end: (exitCode: number) => void): Command {
 		.option('--tree <tree>', 'a name or a spec file')
 		.addOption(timeout(120_000))
 		.action(async (path: string, count: number, options) => end(await (await import('./scale.ts')).scale(path, count, options)));
+
+	program
+		.command('pause')
+		.summary('stop children, and keep their sockets')
+		.description(
+			'Drains a child, or the whole tree, and keeps it stopped whatever happens around it, until `choir resume`. The sockets stay: new connections wait in their backlog. A reload keeps the pause. What is paused twice is paused.',
+		)
+		.argument('[path]', 'a child, all instances of one, or a supervisor with all below it; without it, the whole tree')
+		.option('--json', 'as JSON')
+		.option('--tree <tree>', 'a name or a spec file')
+		.addOption(timeout(300_000))
+		.addHelpText('after', pauseExamples)
+		.action(async (path: string | undefined, options) => end(await (await import('./pause.ts')).pause('pause', path, options)));
+
+	program
+		.command('resume')
+		.summary('start again what was paused')
+		.description(
+			'Starts what was paused by that name, in start order, in the version that is in force; without a name, all that was paused. What waits in the backlog is served.',
+		)
+		.argument('[path]', 'as it was paused, or an instance of that; without it, the whole tree')
+		.option('--json', 'as JSON')
+		.option('--tree <tree>', 'a name or a spec file')
+		.addOption(timeout(300_000))
+		.addHelpText('after', pauseExamples)
+		.action(async (path: string | undefined, options) => end(await (await import('./pause.ts')).pause('resume', path, options)));
+
+	program
+		.command('operations')
+		.summary('show what was asked of a tree, and how it ended')
+		.description(
+			'Shows the operations of a tree, which go one at a time: those that wait, the present one with its phase and its steps, and the last ones with their ends. Each goes on, or is undone, if the master dies in the middle of it.',
+		)
+		.argument('[tree]', 'a name or a spec file')
+		.option('--json', 'as JSON: waiting, current, ended')
+		.addHelpText('after', operationsHelp)
+		.action(async (tree: string | undefined, options) => end(await (await import('./operations.ts')).operations(tree, options)));
 
 	program
 		.command('logs')
@@ -231,7 +293,7 @@ function commands(end: (exitCode: number) => void): Command {
 		.command('diagram')
 		.summary('draw a tree, or a machine')
 		.description(
-			"Draws a tree: who supervises whom, in which order they start, and who goes down with whom. Or a machine: one of choir's own (worker, master, dynamic, angel, rollout), or the XState machine of an actor in a tree. Nothing is started.",
+			"Draws a tree: who supervises whom, in which order they start, and who goes down with whom. Or a machine: one of choir's own (worker, master, dynamic, angel, agenda, rollout), or the XState machine of an actor in a tree. Nothing is started.",
 		)
 		.argument('[what]', 'a spec file, one of the machines, or a running tree; without it, the tree that runs')
 		.argument('[path]', 'an actor in that tree: its machine is drawn')

@@ -1,14 +1,13 @@
 /** `choir reload`: a new version of the spec and of what it runs, beside the old one until it is known to work. */
 
 import type { Change, PlannedChange } from '../../machines/changes.ts';
-import { request } from '../control/client.ts';
-import { socketPath } from '../home.ts';
 import { visible } from '../logs/visible.ts';
 import type { Planned, Reloaded } from '../master/reloads.ts';
 import { chooseRunning } from './choose.ts';
 import { Complaint, exitCodes } from './complaint.ts';
 import { asDuration } from './duration.ts';
 import { askStatus } from './facts.ts';
+import { operate } from './operate.ts';
 import { Progress } from './progress.ts';
 
 export interface ReloadOptions {
@@ -23,8 +22,7 @@ const LOOK_MS = 200;
 
 export async function reload(word: string | undefined, options: ReloadOptions): Promise<number> {
 	const tree = await chooseRunning(word);
-	const at = socketPath(tree.dir, 'control.sock');
-	const ask = (params: Record<string, unknown>) => request(at, 'reload', params, { timeoutMs: options.timeout });
+	const ask = (params: Record<string, unknown>) => operate(tree, 'reload', params, options.timeout);
 	const progress = new Progress(`reloading ${tree.id}`);
 	const looking = process.stderr.isTTY
 		? setInterval(() => {

@@ -1,45 +1,26 @@
 /** `choir restart PATH`: one child, or all instances of one. */
 
-import { request } from '../control/client.ts';
-import { socketPath } from '../home.ts';
 import { visible } from '../logs/visible.ts';
+import type { Restarted } from '../master/operator.ts';
 import { chooseRunning } from './choose.ts';
 import { exitCodes } from './complaint.ts';
 import { asDuration } from './duration.ts';
+import { operate } from './operate.ts';
 import { Progress } from './progress.ts';
-
-interface Restarted {
-	path: string;
-	ok: boolean;
-	pid?: number | null;
-	incarnation?: number;
-	/** Instances are restarted one after the other. */
-	tookMs?: number;
-	error?: string;
-}
 
 export async function restart(path: string, options: { tree?: string; timeout: number }): Promise<number> {
 	const tree = await chooseRunning(options.tree);
-	const startedAt = performance.now();
 	const progress = new Progress(`restarting ${path}`);
 	let results: Restarted[];
 	try {
-		results = [
-			(await request(socketPath(tree.dir, 'control.sock'), 'restart', { path }, { timeoutMs: options.timeout })) as Restarted | Restarted[],
-		].flat();
+		results = (await operate(tree, 'restart', { path }, options.timeout)) as Restarted[];
 	} finally {
 		progress.close();
 	}
-	const allTookMs = performance.now() - startedAt;
-	for (const result of results) {
-		if (result.ok) {
-			const pid = result.pid ? `, pid ${result.pid}` : '';
-			process.stdout.write(
-				`${result.path} restarted: incarnation ${result.incarnation ?? '?'}${pid} in ${asDuration(result.tookMs ?? allTookMs)}\n`,
-			);
-		} else {
-			process.stderr.write(`${result.path} was not restarted: ${visible(result.error ?? 'the tree did not say why')}\n`);
-		}
+	for (const { path: each, ok, pid, incarnation, tookMs, error } of results) {
+		const who = pid ? `, pid ${pid}` : '';
+		if (ok) process.stdout.write(`${each} restarted: incarnation ${incarnation}${who} in ${asDuration(tookMs)}\n`);
+		else process.stderr.write(`${each} was not restarted: ${visible(error ?? 'the tree did not say why')}\n`);
 	}
 	return results.every(({ ok }) => ok) ? exitCodes.ok : exitCodes.failed;
 }

@@ -1,10 +1,9 @@
 /** `choir scale PATH N`: more instances of a child, or fewer. */
 
-import { request } from '../control/client.ts';
-import { socketPath } from '../home.ts';
 import { chooseRunning } from './choose.ts';
 import { exitCodes } from './complaint.ts';
 import { asDuration } from './duration.ts';
+import { operate } from './operate.ts';
 import { Progress } from './progress.ts';
 
 interface Scaled {
@@ -20,8 +19,7 @@ export async function scale(path: string, count: number, options: { tree?: strin
 	const tree = await chooseRunning(options.tree);
 	const progress = new Progress(`scaling ${path} to ${count}`);
 	try {
-		const timeoutMs = options.timeout;
-		const scaled = (await request(socketPath(tree.dir, 'control.sock'), 'scale', { path, count }, { timeoutMs })) as Scaled;
+		const scaled = (await operate(tree, 'scale', { path, count }, options.timeout)) as Scaled;
 		progress.close();
 		process.stdout.write(options.json ? `${JSON.stringify(scaled)}\n` : sentence(scaled));
 		return exitCodes.ok;

@@ -67,7 +67,7 @@ export function renderStatus(facts: TreeStatus, { colour, now }: { colour: boole
 	const add = (children: ChildStatus[], depth: number): void => {
 		for (const child of children) {
 			rows.push({ child, depth });
-			if (child.note) notes.push(child.note);
+			if (child.note && child.paused !== true) notes.push(child.note);
 			add(child.children ?? [], depth + 1);
 		}
 	};

@@ -85,6 +85,7 @@ function stateColour(paint: Paint, state: string): (text: string) => string {
 			return paint.red;
 		case 'finished':
 		case 'stopped':
+		case 'paused':
 			return paint.dim;
 		default:
 			return paint.yellow;

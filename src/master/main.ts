@@ -7,16 +7,16 @@ import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { nanoid } from 'nanoid';
+import type { TreeOperation } from '../../machines/agenda.ts';
 import type { SupervisorEnd } from '../../machines/master.ts';
 import { describe } from '../../machines/operations.ts';
-import { requestOf, type Signal } from '../../machines/signals.ts';
+import { type OperationBySignal, requestOf, type Signal } from '../../machines/signals.ts';
 import type { TreeSpec } from '../../machines/spec.ts';
 import type { WorkerContext } from '../../machines/worker.ts';
 import { onSignal } from '../angel/arm.ts';
 import { Link, type Origin, type ToAngel, type ToMaster } from '../angel/link.ts';
 import { removePidFile } from '../angel/lock.ts';
 import { slotsAt } from '../angel/sockets.ts';
-import type { Request } from '../control/protocol.ts';
 import { serveControl } from '../control/server.ts';
 import { ActorHost } from '../hosts/actors.ts';
 import { startTicks } from '../hosts/proc.ts';
@@ -29,13 +29,14 @@ import { loadSpec } from '../spec/load.ts';
 import { Door } from '../view/door.ts';
 import type { Leftover, Tell } from './host.ts';
 import { Hosts } from './hosts.ts';
+import { Operator } from './operator.ts';
 import { pathOf } from './paths.ts';
 import { ProcessHost } from './processes.ts';
 import { isRollout, type SavedGeneration } from './reloads.ts';
 import { StandIn } from './stand-in.ts';
-import { isPool, isSparePath } from './standbys.ts';
+import { isSparePath } from './standbys.ts';
 import { StatusReader } from './status.ts';
-import { Tree, type TreeNews } from './tree.ts';
+import { isOfTree, Tree, type TreeNews } from './tree.ts';
 import { SpecVersions, versionFile } from './versions.ts';
 import { Workers } from './workers.ts';
 
@@ -51,6 +52,7 @@ const events = new EventLog(dir);
 /** Letters of the token in the address of the live page: 144 bits. */
 const TOKEN_LENGTH = 24;
 let tree: Tree | null = null;
+let operator: Operator | null = null;
 let asked: 'drain' | 'fast' | 'kill' | null = null;
 let inventory: Extract<ToMaster, { do: 'inventory' }> | null = null;
 let host: ProcessHost | null = null;
@@ -76,8 +78,8 @@ function hear(message: ToMaster): void {
 			return tree === null ? end(0, []) : tree.stop(message.mode);
 		case 'reopen':
 			return events.reopen();
-		case 'reload':
-			return reloadBySignal();
+		case 'operate':
+			return operateBySignal(message.what, message.signal);
 		case 'release':
 			return release();
 		default:
@@ -135,8 +137,8 @@ function take(signal: Signal): void {
 			return events.reopen();
 		case 'resume':
 			return tree?.resume();
-		case 'reload':
-			return reloadBySignal();
+		case 'operate':
+			return operateBySignal(request.what, signal);
 		case 'later':
 			return news('info', 'signal.ignored', `${signal} asks for ${request.what}, which is not available yet`, { signal });
 		case 'ignore':
@@ -255,9 +257,8 @@ function startWhenLoaded(): void {
 			if (isRollout(id)) {
 				const phase = to.split('.')[0] as string;
 				if (phase !== from.split('.')[0] && phase !== 'done') news('info', 'reload.phase', `reload: ${phase}`, { phase });
-				return;
 			}
-			if (isPool(id)) return;
+			if (isOfTree(id)) return;
 			if (!isSparePath(pathOf(id))) door?.recorder?.record(step);
 			if (from === to) return;
 			const childPath = /^worker:(.*)#(\d+)$/.exec(id);
@@ -270,6 +271,7 @@ function startWhenLoaded(): void {
 		},
 	});
 	tree = running;
+	operator = new Operator({ tree: running, now: () => clock.now(), newId: () => nanoid(), news });
 	const status = new StatusReader(() => clock.now(), {
 		says: (workerId) => workers.statusText(workerId) ?? threads.statusText(workerId),
 		threadUsage: (workerId) => threads.usage(workerId),
@@ -295,10 +297,9 @@ function startWhenLoaded(): void {
 			says: (workerId) => status.says(workerId),
 			usage: (view) => status.usage(view),
 			news,
-			scale: (childPath, count) => scale(running, childPath, count),
 		}),
 	});
-	serve(running, workers, status, door, since, known.masterIncarnation);
+	serve(running, operator, workers, status, door, since, known.masterIncarnation);
 	if (door.wasOpen || (known.view !== 'never' && (spec.view.on ?? known.view === 'on')))
 		door.open().catch((error: Error) => news('warn', 'view.failed', error.message));
 	const nothingLeft = !left.has('supervisor:') && known.leftovers.length === 0;
@@ -311,15 +312,24 @@ function startWhenLoaded(): void {
 	for (const [workerId, sockets] of known.wanted?.asked ?? []) workers.wantSockets(workerId, known.wanted?.to as string, sockets);
 }
 
-/** For tests, which kill the master where it is worst: right after the nth line of a reload, in the first master of a run. */
-const dieAfter = Number(process.env.CHOIR_TEST_DIE_AFTER ?? 0);
-let reloadLines = 0;
+/**
+ * For tests, which kill the master where it is worst: a file with a number, and right after that line of the next operation the master
+ * dies. The file is taken once.
+ */
+const dieFile = process.env.CHOIR_TEST_DIE_AFTER;
+let linesLeft: number | null = null;
 function write(set: Changes): void {
 	journal.write(set);
-	if (dieAfter === 0 || process.env.CHOIR_INCARNATION !== '1') return;
-	if ('rollout' in set) reloadLines += 1;
-	else if (reloadLines > 0) reloadLines += 1;
-	if (reloadLines === dieAfter) process.kill(process.pid, 'SIGKILL');
+	if (dieFile === undefined) return;
+	const operations = Object.entries(set).filter(([key]) => key.startsWith('operation:'));
+	if (linesLeft === null && operations.length > 0) {
+		linesLeft = Number(fs.existsSync(dieFile) ? fs.readFileSync(dieFile, 'utf8') : Number.POSITIVE_INFINITY);
+		fs.rmSync(dieFile, { force: true });
+	}
+	if (linesLeft === null) return;
+	linesLeft -= 1;
+	if (linesLeft === 0) process.kill(process.pid, 'SIGKILL');
+	if (operations.some(([, operation]) => (operation as TreeOperation | null)?.phase === 'post')) linesLeft = null;
 }
 
 const sentences: Record<Exclude<SupervisorEnd['why'], 'asked'>, (message: string) => string> = {
@@ -329,7 +339,15 @@ const sentences: Record<Exclude<SupervisorEnd['why'], 'asked'>, (message: string
 	startFailed: (message: string) => `the tree did not start: ${message}`,
 };
 
-function serve(running: Tree, workers: Workers, status: StatusReader, view: Door, since: string, masterIncarnation: number): void {
+function serve(
+	running: Tree,
+	operations: Operator,
+	workers: Workers,
+	status: StatusReader,
+	view: Door,
+	since: string,
+	masterIncarnation: number,
+): void {
 	const control = serveControl({
 		maxConnections: MAX_CONNECTIONS,
 		answer: (request, connection) => {
@@ -348,16 +366,13 @@ function serve(running: Tree, workers: Workers, status: StatusReader, view: Door
 						master: { pid: process.pid, state: running.state, incarnation: masterIncarnation, epoch: masterIncarnation },
 						children: status.read(running.view),
 					};
-				case 'restart':
-					return restart(running, request.path);
-				case 'reload':
-					return reload(running, request);
-				case 'scale':
-					return scale(running, request.path, request.count);
 				case 'view':
 					return view.open();
-				default:
-					throw Object.assign(new Error(`there is no request '${request.do}'`), { code: 'UNKNOWN' });
+				default: {
+					const answer = operations.answer(request);
+					if (answer === undefined) throw Object.assign(new Error(`there is no request '${request.do}'`), { code: 'UNKNOWN' });
+					return answer;
+				}
 			}
 		},
 	});
@@ -381,65 +396,22 @@ function incarnationsIn(saved: ReadonlyMap<string, unknown>): Array<[path: strin
 	});
 }
 
-function reloadBySignal(): void {
-	news('info', 'reload.asked', 'a reload was asked by SIGHUP', { signal: 'SIGHUP' });
-	reloadTo(tree);
-}
-
 /** What was taken over goes on as it was declared then: it is reloaded if something is different now. */
 function catchUp(running: Tree): void {
 	running.plan().then(
 		(planned) => {
 			if (planned.ok && planned.children.every(({ change }) => change === 'kept')) return;
 			news('info', 'reload.asked', 'the spec has changed since what was taken over was started');
-			reloadTo(running);
+			operator?.reload('takeover');
 		},
 		() => {},
 	);
 }
 
-function reloadTo(running: Tree | null): void {
-	try {
-		if (running === null) throw new Error('the tree is starting');
-		running.reload();
-	} catch (error) {
-		news('warn', 'reload.refused', `reload refused: ${(error as Error).message}`);
-	}
-}
-
-/** `plan`: only what it would do. `wait`: until it has ended; without, until it is known what it does. */
-async function reload(running: Tree, { plan, wait }: Request) {
-	if (plan === true) return running.plan();
-	const { planned, ended } = running.reload();
-	news('info', 'reload.asked', 'a reload was asked');
-	return wait === true ? ended : planned;
-}
-
-async function scale(running: Tree, word: unknown, count: unknown) {
-	const childPath = String(word).slice(0, 200);
-	const from = clock.now();
-	const scaled = await running.scale(childPath, count as number);
-	news('info', 'child.scaled', `${childPath} has ${scaled.to} instances, after ${scaled.from}`, { path: childPath, ...scaled });
-	return { path: childPath, tookMs: Math.round(clock.now() - from), ...scaled };
-}
-
-async function restart(running: Tree, word: unknown) {
-	const paths = typeof word === 'string' ? running.resolve(word) : [];
-	if (paths.length === 0) throw new Error(`there is no child '${String(word).slice(0, 200)}'`);
-	const results = [];
-	// One after the other: the other instances go on serving.
-	for (const childPath of paths) {
-		const from = clock.now();
-		const { ok, message } = await running.restart(childPath);
-		const { pid, incarnation: number } = running.present(childPath);
-		results.push({
-			path: childPath,
-			ok,
-			pid,
-			incarnation: number,
-			tookMs: Math.round(clock.now() - from),
-			...(ok ? {} : { error: message }),
-		});
-	}
-	return results;
+function operateBySignal(what: OperationBySignal, signal: Signal): void {
+	if (operator === null)
+		return news('warn', `${what === 'reload' ? 'reload' : 'operation'}.refused`, `${signal}: the tree is starting`, { signal });
+	if (what === 'reload') operator.reload(signal);
+	else if (what === 'pause') operator.pause(signal);
+	else operator.scale(what === 'more' ? '+1' : '-1', signal);
 }

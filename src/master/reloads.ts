@@ -11,6 +11,7 @@ import {
 	type PlannedChange,
 	type Version,
 } from '../../machines/changes.ts';
+import { declaredCount, hasInstances, wordOf } from '../../machines/desired.ts';
 import type { MasterContext } from '../../machines/master.ts';
 import { type Child, describe, type Replacement, unborn } from '../../machines/operations.ts';
 import type { SavedChild } from '../../machines/reconcile.ts';
@@ -59,7 +60,7 @@ export interface Versions {
 export type Planned = ({ ok: true } & Changes) | ({ ok: false } & Unprepared);
 
 /** How a reload ended. */
-export interface Reloaded extends Omit<RolloutOutcome, 'again'> {
+export interface Reloaded extends RolloutOutcome {
 	/** Of the version that was tried. */
 	generation: number;
 	changes: PlannedChange[];
@@ -74,7 +75,7 @@ export interface SavedRollout {
 	switched: boolean;
 	candidates: Candidate[];
 	exchanges: Exchange[];
-	outcome: Omit<RolloutOutcome, 'again'>;
+	outcome: RolloutOutcome;
 	/** ISO time. */
 	since: string;
 }
@@ -116,10 +117,11 @@ export interface Ground {
 	restart(path: string, done: (failure: string | null) => void): void;
 	add(spec: ChildSpec, done: (failure: string | null) => void): void;
 	remove(path: string, done: () => void): void;
+	isPaused(spec: ChildSpec): boolean;
 	takeOver(spec: TreeSpec, children: readonly ChildSpec[], incarnations: ReadonlyMap<string, number>): void;
 	news(level: TreeNews['level'], path: string, event: string, message: string, detail?: Record<string, unknown>): void;
-	/** A reload has ended. Answers whether another may begin. */
-	over(): boolean;
+	/** A reload has ended. */
+	over(): void;
 }
 
 const ROLLOUT = 'rollout';
@@ -148,8 +150,7 @@ export class Reloads {
 	readonly #old = new Set<string>();
 	#removing = 0;
 	#abandon: (() => void) | null = null;
-	#waiting: Waiting[] = [];
-	#queued: Waiting[] = [];
+	#waiting: Waiting | null = null;
 	#since = '';
 	#startedAt = 0;
 	#failed: ReloadStatus | null = null;
@@ -167,6 +168,11 @@ export class Reloads {
 
 	get generation(): number {
 		return this.#generation;
+	}
+
+	/** The last version that was tried. */
+	get tried(): number {
+		return this.#tried;
 	}
 
 	/** Null: none goes on, and the last one did not fail. */
@@ -204,13 +210,15 @@ export class Reloads {
 		});
 	}
 
-	/** One at a time: what is asked while one goes on is one more, however often. */
+	/** One at a time: whoever asks sees to that. */
 	reload(waiting: Waiting): void {
-		if (this.#phase !== null) {
-			this.#queued.push(waiting);
-			return this.#send({ type: 'reload' });
-		}
-		this.#begin([waiting]);
+		this.#tried += 1;
+		this.#waiting = waiting;
+		this.#changes = [];
+		this.#failed = null;
+		this.#since = new Date().toISOString();
+		this.#startedAt = this.#ground.kernel.clock.now();
+		this.#ground.kernel.start(ROLLOUT, rolloutMachine, { generation: this.#tried }, this.#effects());
 	}
 
 	stop(mode: StopMode): void {
@@ -243,8 +251,7 @@ export class Reloads {
 	record(): Record<string, unknown> {
 		const { candidates, exchanges, outcome } = this.#context;
 		const state = this.#phase ?? 'done';
-		const { again: _again, ...end } = outcome;
-		if (state === 'done' && (end.result === 'done' || end.result === 'unchanged')) return { rollout: null };
+		if (state === 'done' && (outcome.result === 'done' || outcome.result === 'unchanged')) return { rollout: null };
 		const switched = state === 'retiring';
 		const saved: SavedRollout = {
 			generation: this.#tried,
@@ -252,7 +259,7 @@ export class Reloads {
 			switched,
 			candidates: [...candidates],
 			exchanges: [...exchanges],
-			outcome: end,
+			outcome,
 			since: this.#since,
 		};
 		if (!switched || this.#next === null || this.#generation === this.#tried) return { rollout: saved };
@@ -299,16 +306,6 @@ export class Reloads {
 		this.#ground.kernel.send(ROLLOUT, event);
 	}
 
-	#begin(waiting: Waiting[]): void {
-		this.#tried += 1;
-		this.#waiting = waiting;
-		this.#changes = [];
-		this.#failed = null;
-		this.#since = new Date().toISOString();
-		this.#startedAt = this.#ground.kernel.clock.now();
-		this.#ground.kernel.start(ROLLOUT, rolloutMachine, { generation: this.#tried }, this.#effects());
-	}
-
 	#effects(): Effects<RolloutEffects> {
 		const { kernel } = this.#ground;
 		return {
@@ -348,13 +345,13 @@ export class Reloads {
 			const words = Object.entries(counts).flatMap(([word, count]) => (count > 0 ? [`${count} ${word}`] : []));
 			const said = words.length === 0 ? 'nothing has changed' : [...words, `${kept} kept`].join(', ');
 			this.#ground.news('info', '', 'reload.planned', `reload to generation ${generation}: ${said}`, { generation, ...counts, kept });
-			for (const { accepted } of this.#waiting) accepted({ ok: true, ...changes });
+			this.#waiting?.accepted({ ok: true, ...changes });
 			this.#accept(changes.children);
 		});
 	}
 
 	#refuse({ exitCode, lines }: Unprepared): void {
-		for (const { accepted } of this.#waiting) accepted({ ok: false, exitCode, lines });
+		this.#waiting?.accepted({ ok: false, exitCode, lines });
 		this.#send({ type: 'spec.refused', exitCode, lines });
 	}
 
@@ -369,7 +366,7 @@ export class Reloads {
 			const spec = this.#nextSpecOf(path) as ChildSpec;
 			const { standing = null } = this.#childAt(path) ?? {};
 			// What is at rest stays so; what was given up may be what the new version is for.
-			if (standing === 'stopped' || standing === 'finished' || standing === 'ignored') continue;
+			if (standing === 'stopped' || standing === 'finished' || standing === 'ignored' || this.#ground.isPaused(spec)) continue;
 			if (mode !== 'surge' || !('reload' in spec)) {
 				exchanges.push({ path, what: change === 'added' ? 'add' : 'replace', phase: 'waiting' });
 				proofMs = Math.max(proofMs, 'reload' in spec ? spec.reload.soakMs : defaults.reload.soakMs);
@@ -446,8 +443,11 @@ export class Reloads {
 			const here = present.get(path);
 			if (here === undefined) continue;
 			const replacements = children
-				.filter((child) => here.has(child.id) || taken.has(child.path))
-				.map((child): Replacement => ({ id: child.id, rule: child.restart, taken: taken.get(child.path) ?? null }));
+				.filter((child) => here.has(child.id) || taken.has(child.path) || this.#ground.isPaused(child))
+				.map((child): Replacement => {
+					const { id, path: of, restart: rule } = child;
+					return { id, rule, taken: taken.get(of) ?? null, paused: this.#ground.isPaused(child) };
+				});
 			kernel.send(supervisorId(path), {
 				type: 'children.replaced',
 				spec: { start, intensity, autoShutdown, shutdownMs },
@@ -491,8 +491,7 @@ export class Reloads {
 		if (this.#old.size === 0 && this.#removing === 0) this.#send({ type: 'old.gone' });
 	}
 
-	#end(outcome: RolloutOutcome): void {
-		const { again, ...how } = outcome;
+	#end(how: RolloutOutcome): void {
 		const { result, lines } = how;
 		const reason = lines[0] ?? null;
 		this.#next = null;
@@ -509,21 +508,11 @@ export class Reloads {
 			this.#ground.news('error', '', `reload.${result}`, message, { generation, reason });
 		}
 		const waiting = this.#waiting;
-		this.#waiting = [];
+		this.#waiting = null;
 		this.#ground.kernel.remove(ROLLOUT);
-		for (const { accepted, ended } of waiting) {
-			accepted({ ok: false, exitCode: how.exitCode, lines });
-			ended({ ...how, generation, changes: this.#changes, tookMs });
-		}
-		const queued = this.#queued;
-		this.#queued = [];
-		const goesOn = this.#ground.over();
-		if (again && goesOn) return this.#begin(queued);
-		const refused = { exitCode: 1, lines: ['the tree is stopping'] };
-		for (const { accepted, ended } of queued) {
-			accepted({ ok: false, ...refused });
-			ended({ result: 'refused', ...refused, generation, changes: [], tookMs: 0 });
-		}
+		this.#ground.over();
+		waiting?.accepted({ ok: false, exitCode: how.exitCode, lines });
+		waiting?.ended({ ...how, generation, changes: this.#changes, tookMs });
 	}
 
 	#isRunning(supervisor: string): boolean {
@@ -575,9 +564,14 @@ export class Reloads {
 	/** The new version, without what was deleted by request, and with what came by request. */
 	#asItWillBe(next: SupervisorSpec, declared: SupervisorSpec, old: SupervisorSpec): SupervisorSpec {
 		const has = (spec: SupervisorSpec, id: string) => spec.children.some((child) => child.id === id);
-		const kept = next.children.filter(({ id }) => !has(declared, id) || has(old, id));
+		// Another declared number of instances counts more than the one that was asked for before.
+		const isCounted = (child: ChildSpec) => {
+			const count = declaredCount(next, wordOf(child));
+			return hasInstances(child) && count > 0 && count !== declaredCount(declared, wordOf(child));
+		};
+		const kept = next.children.filter((child) => !has(declared, child.id) || has(old, child.id) || isCounted(child));
 		const added = old.children
-			.filter(({ id }) => !has(declared, id) && !has(next, id))
+			.filter((child) => !has(declared, child.id) && !has(next, child.id) && !isCounted(child))
 			.flatMap((child) => {
 				if (child.id === child.declaredId || !declared.children.some(({ declaredId }) => declaredId === child.declaredId)) return [child];
 				return this.#sibling({ ...next, path: '' }, splitPath(child.path)[1]) === undefined

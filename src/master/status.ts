@@ -34,6 +34,8 @@ export interface ChildStatus {
 	cpuPercent: number | null;
 	/** Why it is down for good, if it is. */
 	standing: string | null;
+	/** Stopped until it is resumed; its sockets are held. */
+	paused: boolean;
 	note: string | null;
 	/** How it comes to its connections; null: it declares no address. */
 	accept: Accept | null;
@@ -117,6 +119,7 @@ export class StatusReader {
 			memoryBytes,
 			cpuPercent,
 			standing,
+			paused: standing === 'paused',
 			note,
 			accept: this.#acceptOf(spec),
 			standby: view.standby,

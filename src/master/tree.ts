@@ -2,11 +2,13 @@
  * A tree at work: one machine per supervisor and one per incarnation of a child in one kernel, and which effect of theirs
  * does what. Everything that touches the world is behind `Host`.
  */
+import type { AskedOperation, TreeOperation } from '../../machines/agenda.ts';
 import { MAX_INSTANCES } from '../../machines/check.ts';
+import { type Desired, instanceOf } from '../../machines/desired.ts';
 import { type DynamicContext, dynamicMachine } from '../../machines/dynamic.ts';
 import type { MasterContext, MasterEffects, SupervisorEnd } from '../../machines/master.ts';
 import { masterMachine } from '../../machines/master.ts';
-import { type Answer, type Asked, type Death, describe, type Refusal } from '../../machines/operations.ts';
+import { type Answer, type Asked, type Child, type Death, describe, type Refusal } from '../../machines/operations.ts';
 import { type Fate, reconcile, type SavedChild, type SavedSupervisor, savedChild } from '../../machines/reconcile.ts';
 import { stampsOf } from '../../machines/restart.ts';
 import type {
@@ -27,9 +29,10 @@ import type { Asked as AskedOfWorld } from '../kernel/chart.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { type Effects, Kernel, type KernelOptions } from '../kernel/kernel.ts';
 import { resolveChild } from '../spec/check.ts';
+import { Agenda, isAgenda, type Operations } from './agenda.ts';
 import type { Host, Leftover, Run } from './host.ts';
 import { joinPath, pathOf, runId, splitPath, supervisorId } from './paths.ts';
-import { isRollout, type Planned, type Reloaded, type ReloadStatus, Reloads, type SavedRollout, type Versions } from './reloads.ts';
+import { allOf, isRollout, type Planned, type Reloaded, type ReloadStatus, Reloads, type SavedRollout, type Versions } from './reloads.ts';
 import { isPool, isSparePath, Standbys } from './standbys.ts';
 import { type ChildView, type Counts, childPaths, countsOf, type Known, type Listed, listOf, viewAt, viewOf } from './view.ts';
 
@@ -102,7 +105,7 @@ export interface Scaled {
 /** Why a request at run time was refused. `code` has OTP's words where OTP has one. */
 export class RequestError extends Error {
 	override name = 'RequestError';
-	readonly code: Refusal | 'not_a_supervisor' | 'not_running';
+	readonly code: Refusal | 'not_a_supervisor' | 'not_running' | 'paused' | 'undone';
 
 	constructor(code: RequestError['code'], message: string) {
 		super(message);
@@ -134,6 +137,7 @@ export class Tree {
 	/** The version in force. */
 	#spec: TreeSpec;
 	readonly #reloads: Reloads | null;
+	readonly #agenda: Agenda;
 	readonly #standbys: Standbys;
 	/** How the latest incarnation of a path went: nobody had asked it to, or somebody had. */
 	readonly #unasked = new Map<string, boolean>();
@@ -153,8 +157,6 @@ export class Tree {
 	readonly #known: Known;
 	readonly #lastExits = new Map<string, Exit>();
 	readonly #changes = new Map<string, number>();
-	/** Whose number of instances is being changed. */
-	readonly #scaling = new Set<string>();
 	readonly #workerEffects: Effects<WorkerEffects>;
 	#nextRequest = 1;
 	#nextMember = 1;
@@ -175,7 +177,7 @@ export class Tree {
 			changed: (machine, at) => {
 				const run = this.#runs.get(machine);
 				if (run?.spec?.kind === 'node') this.#options.host.changed?.(run, this.kernel.state(machine) ?? 'dead');
-				if (isRollout(machine) || isPool(machine) || (run !== undefined && this.#reloads?.owns(run))) return;
+				if (isOfTree(machine) || (run !== undefined && this.#reloads?.owns(run))) return;
 				this.#standbys.changed(machine);
 				const path = pathOf(machine);
 				if (path === '' || this.#specs.has(path)) this.#changes.set(path, at);
@@ -210,6 +212,7 @@ export class Tree {
 			standbyOf: (spec) => this.#standbys.statusOf(spec),
 		};
 		this.#reloads = options.versions === undefined ? null : this.#makeReloads(options.versions);
+		this.#agenda = this.#makeAgenda();
 		this.#standbys = this.#makeStandbys();
 		this.#learn(options.spec.root);
 	}
@@ -230,6 +233,7 @@ export class Tree {
 
 	stop(mode: StopMode): void {
 		this.#stopped = mode;
+		this.#agenda.stop();
 		this.#reloads?.stop(mode);
 		this.#standbys.stop(mode);
 		if (this.#rootStarted) this.kernel.send(supervisorId(''), { type: 'stop', mode });
@@ -240,8 +244,9 @@ export class Tree {
 		for (const [machine, { spec }] of this.#runs) if (spec?.heartbeat !== null) this.kernel.send(machine, { type: 'supervisor.resumed' });
 	}
 
-	/** The paths that a user's word means: a path, or the declared id of several instances. */
+	/** The paths that a user's word means: a path, the declared id of several instances, or `''`: all children of the tree. */
 	resolve(word: string): string[] {
+		if (word === '') return this.childPaths('');
 		if (this.#specs.has(word)) return [word];
 		const [above, id] = splitPath(word);
 		const paths = [...this.#specs].filter(([path, spec]) => splitPath(path)[0] === above && spec.declaredId === id).map(([path]) => path);
@@ -252,12 +257,54 @@ export class Tree {
 		return paths.filter((path) => present.has(path));
 	}
 
-	/** Stops a child and starts it again, by request: costs nothing of any budget. */
+	/**
+	 * What people ask of the tree: one at a time, in order of arrival. Resolves with how it ended; rejects with a `RequestError` if it is not
+	 * taken: too many wait, or the tree stops. The same id again is the same operation, also after its end and with another master.
+	 */
+	operate(asked: AskedOperation): Promise<TreeOperation> {
+		if (!this.#rootStarted) return Promise.reject(new RequestError('not_running', 'the tree is starting'));
+		return this.#agenda.operate(asked);
+	}
+
+	/** All children that are declared, or were added, but those of dynamic supervisors. */
+	get specs(): IterableIterator<ChildSpec> {
+		return this.#specs.values();
+	}
+
+	/** What was asked for beyond the spec: numbers of instances, pauses. */
+	get desired(): Desired {
+		return this.#agenda.desired;
+	}
+
+	/** What was asked of the tree, and what became of it. */
+	get operations(): Operations {
+		return this.#agenda.operations;
+	}
+
+	/** Stops a child, or all instances of one, one after the other, and starts it again: costs nothing of any budget. */
 	restart(path: string): Promise<Outcome> {
-		if (this.#reloads?.holds) return Promise.resolve({ ok: false, message: this.#reloading().message });
-		return new Promise((resolve) => {
-			this.#again(path, 'restart', (failure) => resolve({ ok: failure === null, message: failure ?? '' }));
-		});
+		return this.#outcome('restart', path);
+	}
+
+	/** Stops a child, or all (`''`), and keeps it stopped, whatever becomes of its supervisor, until it is resumed. Its sockets stay. */
+	pause(path = ''): Promise<Outcome> {
+		return this.#outcome('pause', path);
+	}
+
+	/** Starts what was paused by that name. */
+	unpause(path = ''): Promise<Outcome> {
+		return this.#outcome('resume', path);
+	}
+
+	#outcome(kind: AskedOperation['kind'], path: string): Promise<Outcome> {
+		return this.operate(this.#asked(kind, path)).then(
+			({ end }) => ({ ok: end?.ok === true, message: end?.ok === true ? '' : (end?.message ?? '') }),
+			({ message }: RequestError) => ({ ok: false, message }),
+		);
+	}
+
+	#asked(kind: AskedOperation['kind'], target: string, argument: AskedOperation['argument'] = null): AskedOperation {
+		return { id: `o-${this.#options.newId()}`, kind, target, argument, by: 'program' };
 	}
 
 	/** Whether there is a place from which new versions come. */
@@ -288,20 +335,22 @@ export class Tree {
 	 * is undone. One that is asked while another goes on comes after it, and is one however often it is asked. `planned` resolves when it is
 	 * known what will be done. Throws a `RequestError` if the tree does not run.
 	 */
-	reload(): { planned: Promise<Planned>; ended: Promise<Reloaded> } {
-		const reloads = this.#reloads;
-		if (reloads === null) throw new RequestError('failed', 'this tree cannot be reloaded');
-		if (this.state !== 'running') throw new RequestError('not_running', `the tree is ${this.state}: it is reloaded while it runs`);
-		const [scaling] = this.#scaling;
-		if (scaling !== undefined) throw new RequestError('busy', `'${scaling}' is being scaled: ask again when that is over`);
-		const settle = { accepted: (_: Planned) => {}, ended: (_: Reloaded) => {} };
-		const planned = new Promise<Planned>((resolve) => {
-			settle.accepted = resolve;
+	reload(asked: AskedOperation = this.#asked('reload', '')): { planned: Promise<Planned>; ended: Promise<Reloaded> } {
+		if (this.#reloads === null) throw new RequestError('failed', 'this tree cannot be reloaded');
+		const known = this.operations.ended.find(({ id }) => id === asked.id);
+		if (known === undefined && this.state !== 'running')
+			throw new RequestError('not_running', `the tree is ${this.state}: it is reloaded while it runs`);
+		const ended = this.operate(asked).then(reloadedOf);
+		const planned = new Promise<Planned>((resolve, reject) => {
+			this.#agenda.whenPlanned(asked.id, resolve);
+			// Nobody has said what would be done: it was refused, or another master has done it.
+			ended.then(({ result, lines, exitCode, changes }) => {
+				const isOver = result === 'done' || result === 'unchanged';
+				resolve(isOver ? { ok: true, children: changes, refused: [] } : { ok: false, exitCode, lines });
+			}, reject);
 		});
-		const ended = new Promise<Reloaded>((resolve) => {
-			settle.ended = resolve;
-		});
-		reloads.reload(settle);
+		// Not everybody asks for both.
+		planned.catch(() => {});
 		return { planned, ended };
 	}
 
@@ -309,8 +358,8 @@ export class Tree {
 		return new RequestError('busy', `a reload goes on (${this.#reloads?.status?.state}): ask again when it is over`);
 	}
 
-	/** Stops a child and starts it again. `exchange`: a start that fails is not tried again. */
-	#again(path: string, type: 'restart' | 'exchange', done: (failure: string | null) => void): void {
+	/** One request about one child. `exchange`: as a restart, but a start that fails is not tried again. */
+	#again(path: string, type: 'restart' | 'exchange' | 'pause' | 'resume', done: (failure: string | null) => void): void {
 		const [above, id] = splitPath(path);
 		this.#request(
 			above,
@@ -349,11 +398,14 @@ export class Tree {
 					const asked = { do: 'startChild' as const, id, rule: spec.restart, incarnation };
 					this.#request(above, { spec }, settle, (request) => ({ type: 'request', asked: { ...asked, request } }));
 				},
-				remove: (path, done) => this.#remove(path, done),
+				remove: (path, done) => this.#endInstance(path, () => done()),
+				isPaused: (spec) => this.#agenda.isPaused(spec),
 				takeOver: (spec, children, incarnations) => {
 					this.#spec = spec;
 					this.#ahead.clear();
 					for (const child of children) this.#specs.set(child.path, child);
+					// Of a supervisor counts what is declared: what was asked for beside that is known elsewhere.
+					for (const child of allOf(spec.root)) if (child.kind === 'supervisor') this.#specs.set(child.path, child);
 					for (const [path, incarnation] of incarnations) {
 						this.#incarnations.set(path, incarnation);
 						this.#changes.set(path, this.kernel.clock.now());
@@ -365,11 +417,40 @@ export class Tree {
 					this.#ahead.clear();
 					this.#endWhenAlone();
 					this.#standbys.lookAtAll();
-					return this.state === 'running';
 				},
 			},
 			versions,
 		);
+	}
+
+	#makeAgenda(): Agenda {
+		const settle = (done: (failure: string | null) => void) => (answer: Answer) => done(answer.ok ? null : answer.message);
+		return new Agenda({
+			kernel: this.kernel,
+			spec: () => this.#spec,
+			specOf: (path) => this.#specs.get(path),
+			resolve: (word) => this.resolve(word),
+			isUp: (supervisor) => this.kernel.isActive(supervisorId(supervisor)),
+			childrenOf: (supervisor) => this.#childrenOf(supervisor),
+			look: (supervisor, done) =>
+				this.#request(supervisor, nothing, done, (request) => ({ type: 'request', asked: { do: 'look', request } })),
+			restart: (path, done) => this.#again(path, 'restart', done),
+			pause: (path, done) => this.#again(path, 'pause', done),
+			resume: (path, done) => this.#again(path, 'resume', done),
+			startInstance: (path, done) => {
+				const [above, id] = splitPath(path);
+				const like = this.#specs.get(path) ?? this.#likeOf(path);
+				if (like === undefined) return done(`there is no other instance of '${id}'`);
+				const incarnation = this.#incarnations.get(path) ?? 0;
+				// It may be there and be down: an earlier master had begun it.
+				if (this.#childrenOf(above).some((child) => child.id === id)) return this.#again(path, 'restart', done);
+				const asked = { do: 'startChild' as const, id, rule: like.restart, incarnation };
+				this.#request(above, { spec: like }, settle(done), (request) => ({ type: 'request', asked: { ...asked, request } }));
+			},
+			endInstance: (path, done) => this.#endInstance(path, done),
+			reloads: this.#reloads,
+			news: (...news) => this.#news(...news),
+		});
 	}
 
 	#makeStandbys(): Standbys {
@@ -402,14 +483,34 @@ export class Tree {
 		if (this.#end !== null && !this.#reloads?.isActive && this.#standbys.isEmpty) this.#options.ended(this.#end);
 	}
 
-	#remove(path: string, done: () => void): void {
+	#childrenOf(supervisor: string): Child[] {
+		const context = this.kernel.context(supervisorId(supervisor)) as Partial<MasterContext> | undefined;
+		return [...(context?.children?.values() ?? [])];
+	}
+
+	/** One more instance is like its siblings. */
+	#likeOf(path: string): ChildSpec | undefined {
+		const [above, id] = splitPath(path);
+		const declaredId = id.replace(/\.\d+$/, '');
+		const sibling = [...this.#specs.values()].find(
+			(spec) => splitPath(spec.path)[0] === above && spec.declaredId === declaredId && spec.id !== declaredId,
+		);
+		return sibling === undefined ? undefined : instanceOf(sibling, Number(id.slice(declaredId.length + 1)));
+	}
+
+	/** Stops a child and forgets it. One that is not there is not there. */
+	#endInstance(path: string, done: (failure: string | null) => void, tries = MAX_TRIES): void {
 		const [above, id] = splitPath(path);
 		const ask = (what: 'terminateChild' | 'deleteChild', settle: (answer: Answer) => void) =>
 			this.#request(above, nothing, settle, (request) => ({ type: 'request', asked: { do: what, id, request } }));
 		ask('terminateChild', () =>
 			ask('deleteChild', (answer) => {
-				if (answer.ok) this.#forget(path);
-				done();
+				// A group restart has come between the two.
+				if (!answer.ok && (answer.code === 'running' || answer.code === 'restarting') && tries > 1)
+					return this.#endInstance(path, done, tries - 1);
+				const isGone = answer.ok || answer.code === 'not_found' || answer.code === 'stopping';
+				if (isGone) this.#forget(path);
+				done(isGone ? null : answer.message);
 			}),
 		);
 	}
@@ -449,37 +550,16 @@ export class Tree {
 
 	/**
 	 * Starts or stops instances of a child that is declared with `instances`, until there are `count`: those with the highest
-	 * numbers come and go. They are forgotten, and the declared ones come back, when their supervisor starts again.
-	 * Rejects with a `RequestError`; what was started until then stays.
+	 * numbers come and go. So many there are from then on, also when their supervisor starts again, until a new version of the spec
+	 * declares another number. Rejects with a `RequestError`: then there are as many as before.
 	 */
-	async scale(word: string, count: number): Promise<Scaled> {
+	async scale(word: string, count: number, asked = this.#asked('scale', word, count)): Promise<Scaled> {
 		if (!Number.isInteger(count) || count < 1 || count > MAX_INSTANCES)
 			throw new RequestError('failed', `expected a number of instances from 1 to ${MAX_INSTANCES}, got ${String(count).slice(0, 40)}`);
-		const [supervisor, id] = splitPath(word);
-		const before = this.#instances(word);
-		const spec = before.at(-1)?.spec;
-		if (spec === undefined) {
-			const single = this.#specOf(word) !== undefined;
-			throw single
-				? new RequestError('failed', `'${word}' is one child: declare it with \`instances\` to scale it`)
-				: new RequestError('not_found', `there is no child '${word}'`);
-		}
-		if (supervises(spec)) throw new RequestError('failed', `'${word}' is a supervisor: its partitions stay as they were declared`);
-		if (this.#scaling.has(word)) throw new RequestError('failed', `'${word}' is being scaled already`);
-		if (this.#reloads?.holds) throw this.#reloading();
-		this.#scaling.add(word);
-		try {
-			const taken = new Set(before.map(({ number }) => number));
-			const missing = Array.from({ length: count }, (_, index) => index + 1).filter((number) => !taken.has(number));
-			const started = missing.slice(0, Math.max(0, count - before.length)).map((number) => `${id}.${number}`);
-			const stopped = before.slice(count).map(({ path }) => splitPath(path)[1]);
-			// In order, as a start of the whole would be; a stop need not wait for another one's drain.
-			for (const each of started) await this.#startInstance(supervisor, each, spec);
-			await Promise.all(stopped.reverse().map((each) => this.#endInstance(supervisor, each)));
-			return { from: before.length, to: count, started, stopped };
-		} finally {
-			this.#scaling.delete(word);
-		}
+		const { steps, counts, end } = await this.operate(asked);
+		if (end?.ok !== true) throw new RequestError((end?.code ?? 'failed') as RequestError['code'], end?.message ?? '');
+		const ids = (what: string) => steps.filter((step) => step.what === what).map(({ path }) => splitPath(path)[1]);
+		return { from: counts?.from ?? count, to: counts?.to ?? count, started: ids('start'), stopped: ids('stop') };
 	}
 
 	/** The children of a supervisor, in start order, once nothing is going on among them. */
@@ -552,27 +632,6 @@ export class Tree {
 	childPaths(path: string): string[] {
 		const spec = path === '' ? this.#spec.root : this.#specs.get(path);
 		return spec !== undefined && supervises(spec) ? childPaths(this.#known, spec) : [];
-	}
-
-	/** Of a declared id, by their numbers. */
-	#instances(word: string): Array<{ path: string; number: number; spec: ChildSpec }> {
-		const [, id] = splitPath(word);
-		return this.resolve(word)
-			.map((path) => ({ path, number: Number(splitPath(path)[1].slice(id.length + 1)), spec: this.#specs.get(path) as ChildSpec }))
-			.filter(({ number }) => number > 0)
-			.sort((a, b) => a.number - b.number);
-	}
-
-	#startInstance(supervisor: string, id: string, like: ChildSpec): Promise<number | null> {
-		const path = joinPath(supervisor, id);
-		const about = { spec: { ...like, id, path } };
-		return this.#ask(supervisor, { do: 'startChild', id, rule: like.restart, incarnation: this.#incarnations.get(path) ?? 0 }, about);
-	}
-
-	async #endInstance(supervisor: string, id: string): Promise<void> {
-		await this.terminateChild(supervisor, id);
-		// A temporary one is forgotten as it ends.
-		if (this.#specs.has(joinPath(supervisor, id))) await this.deleteChild(supervisor, id);
 	}
 
 	#specOf(path: string): ChildSpec | undefined {
@@ -696,14 +755,19 @@ export class Tree {
 		this.#changes.delete(path);
 	}
 
-	#startSupervisor(spec: SupervisingSpec): void {
-		if (spec.kind === 'dynamic') return this.kernel.start(supervisorId(spec.path), dynamicMachine, { spec }, this.#supervisorEffects(spec));
-		const used = spec.children.map(({ id, path }): [string, number] => [
-			id,
+	#startSupervisor(declared: SupervisingSpec): void {
+		const effects = this.#supervisorEffects(declared);
+		const id = supervisorId(declared.path);
+		if (declared.kind === 'dynamic') return this.kernel.start(id, dynamicMachine, { spec: declared }, effects);
+		const { children, paused } = this.#agenda.childrenOf(declared);
+		const spec = { ...declared, children };
+		for (const child of children) if (!this.#specs.has(child.path)) this.#specs.set(child.path, child);
+		const used = children.map(({ id: child, path }): [string, number] => [
+			child,
 			Math.max(this.#incarnations.get(path) ?? 0, this.#given.get(path) ?? 0),
 		]);
 		const machine = this.#options.machines?.master ?? masterMachine;
-		this.kernel.start(supervisorId(spec.path), machine, { spec, incarnations: new Map(used) }, this.#supervisorEffects(spec));
+		this.kernel.start(id, machine, { spec, incarnations: new Map(used), paused }, effects);
 	}
 
 	/**
@@ -713,6 +777,7 @@ export class Tree {
 	#goOn(all: Legacy): void {
 		const supervisors: string[] = [];
 		const facts: Array<() => void> = [];
+		const goOn = this.#agenda.recall(all.journal);
 		const rollout = all.journal.get('rollout') as SavedRollout | undefined;
 		const legacy = rollout === undefined ? all : this.#undoOrComplete(all, rollout, facts);
 		this.#resume(this.#spec.root, legacy, supervisors, facts);
@@ -724,6 +789,8 @@ export class Tree {
 		if (this.#stopped !== null) this.kernel.send(supervisorId(''), { type: 'stop', mode: this.#stopped });
 		for (const path of supervisors) this.kernel.send(supervisorId(path), { type: 'resumed' });
 		for (const fact of facts) fact();
+		goOn();
+		if (this.#stopped !== null) this.#agenda.stop();
 	}
 
 	/** An earlier master was in the middle of a reload: before the switch it is undone, after it what is old goes. */
@@ -799,9 +866,23 @@ export class Tree {
 		supervisors.push(path);
 		for (const fate of fates) {
 			const child = this.#specs.get(joinPath(path, fate.id));
-			if (child?.kind === 'supervisor') this.#resume(child, legacy, supervisors, facts);
+			if (child?.kind === 'supervisor' && !isLater(fate, journal.get(supervisorKey(child.path))))
+				this.#resume(child, legacy, supervisors, facts);
+			else if (child?.kind === 'supervisor') facts.push(() => this.#startSupervisor(child));
 			else if (child !== undefined) this.#meet(spec, child, fate, facts);
+			if (child !== undefined && fate.do !== 'adopt') facts.push(() => this.#remindToGo(child, fate.incarnation));
 		}
+	}
+
+	/** Its supervisor may have asked it to go while it was not there yet, or an earlier master may have died over it. */
+	#remindToGo(spec: ChildSpec, incarnation: number): void {
+		const [above, id] = splitPath(spec.path);
+		const { children, operations = [] } = (this.kernel.context(supervisorId(above)) ?? {}) as Partial<MasterContext>;
+		const child = children?.get(id);
+		if (child?.phase !== 'draining' || child.incarnation !== incarnation) return;
+		const mode = operations.find(({ scope, phase }) => phase === 'stopping' && scope.includes(id))?.mode ?? 'drain';
+		if (supervises(spec)) this.kernel.send(supervisorId(spec.path), { type: 'stop', mode });
+		else this.kernel.send(runId(spec.path, incarnation), { type: 'drain', mode });
 	}
 
 	/** Instances that came by request are like their siblings. */
@@ -870,7 +951,7 @@ export class Tree {
 
 	/** All that the journal would hold now. */
 	mind(): Record<string, unknown> {
-		const set: Record<string, unknown> = { ...this.#reloads?.mind() };
+		const set: Record<string, unknown> = { ...this.#reloads?.mind(), ...this.#agenda.mind() };
 		for (const spec of [this.#spec.root, ...this.#specs.values()]) {
 			const context = spec.kind === 'supervisor' ? (this.kernel.context(supervisorId(spec.path)) as MasterContext | undefined) : undefined;
 			if (spec.kind !== 'supervisor' || context === undefined) continue;
@@ -881,7 +962,8 @@ export class Tree {
 				return waiting === null ? [] : [[Number(waiting[1]), at]];
 			});
 			const mail = context.mail.filter((each): each is Death => !('do' in each));
-			const left: SavedSupervisor = { log: stampsOf(log), operations: [...operations], nextOperation, due, mail, end, mode };
+			const incarnation = this.#incarnations.get(path) ?? 0;
+			const left: SavedSupervisor = { incarnation, log: stampsOf(log), operations: [...operations], nextOperation, due, mail, end, mode };
 			set[supervisorKey(path)] = left;
 			for (const child of children.values()) set[childKey(joinPath(path, child.id))] = savedChild(child);
 			for (const { id, path: child } of spec.children) if (!children.has(id)) set[childKey(child)] = { deleted: true };
@@ -891,7 +973,11 @@ export class Tree {
 
 	/** What a supervisor has in mind after a step, before it is done. */
 	#writeDown(machine: string, asked: readonly AskedOfWorld[]): void {
-		if (isRollout(machine)) return this.#options.journal?.write((this.#reloads as Reloads).record());
+		if (isRollout(machine) || isAgenda(machine)) {
+			const set = isRollout(machine) ? (this.#reloads as Reloads).record() : this.#agenda.record();
+			if (Object.keys(set).length > 0) this.#options.journal?.write(set);
+			return;
+		}
 		if (!machine.startsWith('master:')) return;
 		const context = this.kernel.context(machine) as MasterContext | DynamicContext;
 		if ('members' in context) return;
@@ -916,7 +1002,9 @@ export class Tree {
 		) {
 			const waiting = operations.filter(({ phase }) => phase === 'waiting').map(({ id }) => id);
 			for (const id of due.keys()) if (!waiting.includes(id)) due.delete(id);
-			const left: SavedSupervisor = { log: stampsOf(log), operations: [...operations], nextOperation, due: [...due], mail, end, mode };
+			const incarnation = this.#incarnations.get(path) ?? 0;
+			const own = { incarnation, log: stampsOf(log), operations: [...operations], nextOperation };
+			const left: SavedSupervisor = { ...own, due: [...due], mail, end, mode };
 			set[supervisorKey(path)] = left;
 		}
 		const differing = before === undefined ? children.keys() : children.differing(before.children);
@@ -1012,10 +1100,13 @@ export class Tree {
 			this.#requests.delete(request);
 			settle(this.#notRunning(path));
 		}
-		// When it starts again, it has only what was declared.
+		// When it starts again, it has only what was declared, and the instances that were asked for.
 		if (spec.kind === 'supervisor') {
 			const context = this.kernel.context(supervisorId(path)) as MasterContext | undefined;
-			for (const { id, added } of context?.children.values() ?? []) if (added) this.#forget(joinPath(path, id));
+			const declared = new Set(spec.children);
+			const asked = this.#agenda.childrenOf({ ...spec, path }).children.filter((child) => !declared.has(child));
+			const stay = new Set(asked.map(({ id }) => id));
+			for (const { id, added } of context?.children.values() ?? []) if (added && !stay.has(id)) this.#forget(joinPath(path, id));
 		}
 		if (path === '') {
 			this.#end = end;
@@ -1120,11 +1211,23 @@ export class Tree {
 	}
 }
 
+/** What is about several children, or the whole tree. */
+export const isOfTree = (machine: string) => isRollout(machine) || isAgenda(machine) || isPool(machine);
+
+function reloadedOf({ steps, end }: TreeOperation): Reloaded {
+	const told = steps[0]?.result as Reloaded | undefined;
+	return told ?? { result: 'refused', generation: 0, lines: [end?.message ?? ''], exitCode: 1, changes: [], tookMs: 0 };
+}
+
 /** Each of a union without the name of the request. */
 type Omitted<Union> = Union extends unknown ? Omit<Union, 'request'> : never;
+/** Until a child that is to go stays gone. */
+const MAX_TRIES = 5;
 const okCodes = [0];
 const nothing: About = {};
 const RESTART_DUE = /^restart\.due\.(\d+)$/;
+/** Its supervisor had begun a new life of it, of which it knew nothing yet. */
+const isLater = ({ incarnation }: Fate, saved: unknown) => saved !== undefined && (saved as SavedSupervisor).incarnation < incarnation;
 const childKey = (path: string) => `child:${path}`;
 const supervisorKey = (path: string) => `supervisor:${path}`;
 /** The end of a process that was gone when somebody came to look. */

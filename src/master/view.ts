@@ -72,6 +72,7 @@ const standings: Record<string, string> = {
 	fatal: '; its exit code says that a restart would not help',
 	finished: '; finished',
 	stopped: '; stopped by request',
+	paused: '; paused by request',
 	ignored: '',
 };
 

@@ -8,9 +8,10 @@ import type { WorkerContext } from '../../machines/worker.ts';
 import { SimulatedClock } from '../kernel/clock.ts';
 import type { Step } from '../kernel/kernel.ts';
 import type { Leftover, Run } from '../master/host.ts';
-import { isRollout, type Reloaded, type SavedGeneration, type Versions } from '../master/reloads.ts';
-import { isPool, isSparePath } from '../master/standbys.ts';
+import type { Reloaded, SavedGeneration, Versions } from '../master/reloads.ts';
+import { isSparePath } from '../master/standbys.ts';
 import {
+	isOfTree,
 	type MemberDeclaration,
 	type Outcome,
 	RequestError,
@@ -60,6 +61,13 @@ export interface SimulatedStatus {
 	children: SimulatedStatus[];
 }
 
+/** Ends the step of a master that is killed in it. */
+class MasterKilled extends RequestError {
+	constructor() {
+		super('not_running', 'the master was killed');
+	}
+}
+
 /** A world that has more to do than this for each of its children does not come to rest. */
 const SETTLE_ACTS = 10_000;
 /** A new master's boot. */
@@ -92,6 +100,11 @@ export class World {
 	/** The master is gone and the next one is not there yet. */
 	#booting = false;
 	#asked: StopMode | null = null;
+	/** What is on disk, while somebody waits for the master to write; and how often until it is killed. */
+	#written: Map<string, unknown> | null = null;
+	/** What the last master has left. */
+	#left: ReadonlyMap<string, unknown> = new Map();
+	#writesLeft = 0;
 	#ended: SupervisorEnd | null = null;
 
 	/** Nothing has happened yet: the tree starts as soon as time is let go. */
@@ -183,7 +196,7 @@ export class World {
 	crash(path: string, { code = 1, signal = null }: { code?: number; signal?: string | null } = {}): this {
 		const process = this.#living(path, 'crash');
 		this.#record('fault', process.run.path, 0, signal === null ? `crashes with code ${code}` : `crashes by ${signal}`);
-		this.#host.end(process, signal === null ? code : null, signal);
+		this.#until(() => this.#host.end(process, signal === null ? code : null, signal));
 		return this;
 	}
 
@@ -191,7 +204,7 @@ export class World {
 	exit(path: string, code = 0): this {
 		const process = this.#living(path, 'exit');
 		this.#record('fault', process.run.path, 0, `exits with code ${code}`);
-		this.#host.end(process, code, null);
+		this.#until(() => this.#host.end(process, code, null));
 		return this;
 	}
 
@@ -253,7 +266,10 @@ export class World {
 		this.#record('fault', '', 0, 'the master is killed');
 		if (this.#booting) return this;
 		// As a file would give it back.
-		const journal = new Map<string, unknown>(Object.entries(JSON.parse(JSON.stringify(this.#tree.mind()))));
+		const mind = this.#written === null ? this.#tree.mind() : Object.fromEntries(this.#written);
+		const journal = new Map<string, unknown>(Object.entries(JSON.parse(JSON.stringify(mind))));
+		this.#written = null;
+		this.#left = journal;
 		this.#tree.kernel.close();
 		this.#host.loseMaster();
 		this.#tree = this.#newTree(journal.get('generation') as SavedGeneration | undefined);
@@ -271,12 +287,22 @@ export class World {
 		return this;
 	}
 
+	/**
+	 * The master is killed right after it has written down so many things more, before it does what they are about: where it is worst.
+	 */
+	killMasterAfterWrites(count: number): this {
+		this.#expectGoing('killMasterAfterWrites');
+		this.#written = this.#booting ? new Map(this.#left) : new Map(Object.entries(this.#tree.mind()));
+		this.#writesLeft = countOf('killMasterAfterWrites', count, 1);
+		return this;
+	}
+
 	/** The supervisor does not run for so long; the processes do, and what they said meanwhile it hears first. */
 	pause(duration: Duration): this {
 		const ms = msOf('pause', duration);
 		this.#record('fault', '', 0, `the supervisor is paused for ${ms} ms`);
 		const heard = this.#host.outside(this.now + ms);
-		this.#clock.pause(ms, heard);
+		this.#until(() => this.#clock.pause(ms, heard));
 		return this;
 	}
 
@@ -296,7 +322,7 @@ export class World {
 					this.#tree.stop('kill');
 				}),
 			);
-		if (!this.#booting) this.#tree.stop(mode);
+		if (!this.#booting) this.#until(() => this.#tree.stop(mode));
 		return this;
 	}
 
@@ -332,6 +358,16 @@ export class World {
 	/** As `choir scale` does. */
 	scale(path: string, count: number): Promise<Scaled> {
 		return this.#request(path, `${count} instances are asked`, () => this.#tree.scale(path, count));
+	}
+
+	/** As `choir pause` does; `''`: the whole tree. */
+	pauseChild(path: string): Promise<Outcome> {
+		return this.#request(path, 'pause is asked', () => this.#tree.pause(path));
+	}
+
+	/** As `choir resume` does; `''`: all that is paused. */
+	resumeChild(path: string): Promise<Outcome> {
+		return this.#request(path, 'resume is asked', () => this.#tree.unpause(path));
 	}
 
 	/** As `choir reload` does, to `spec`. How it ended is known when enough time has passed. */
@@ -424,11 +460,11 @@ export class World {
 			}
 			if (timer !== null && (act === null || timer <= act)) {
 				if (timer > end) return;
-				clock.advance(timer - clock.now());
+				this.#until(() => clock.advance(timer - clock.now()));
 			} else {
 				if (act === null || act > end) return;
 				clock.advance(act - clock.now());
-				host.act();
+				this.#until(() => host.act());
 			}
 		}
 	}
@@ -453,6 +489,7 @@ export class World {
 		};
 		const tree: Tree = new Tree({
 			versions,
+			journal: { write: (set) => this.#write(set) },
 			spec: this.#loaded.get(file) ?? this.#spec,
 			clock: this.#clock,
 			chance: this.#chance,
@@ -471,10 +508,33 @@ export class World {
 		return tree;
 	}
 
+	#write(set: Record<string, unknown>): void {
+		if (this.#written === null) return;
+		for (const [key, value] of Object.entries(set)) {
+			if (value === null) this.#written.delete(key);
+			else this.#written.set(key, value);
+		}
+		this.#writesLeft -= 1;
+		if (this.#writesLeft > 0) return;
+		this.killMaster();
+		// Nothing of the step that was written down is carried out.
+		throw new MasterKilled();
+	}
+
+	/** Whatever a master does may be its last. */
+	#until(act: () => void): void {
+		try {
+			act();
+		} catch (error) {
+			if (!(error instanceof MasterKilled)) throw error;
+		}
+	}
+
 	#hear(news: TreeNews): void {
 		this.#observer.news?.(news);
 		// The states say that.
-		if (news.event === 'child.suspect' || news.event === 'child.stuck' || news.event === 'standby.activated') return;
+		const told = ['child.suspect', 'child.stuck', 'operation.done', 'standby.activated'];
+		if (told.includes(news.event)) return;
 		this.#record('news', news.path, 0, news.message);
 	}
 
@@ -482,7 +542,7 @@ export class World {
 		this.#steps += 1;
 		this.#observer.step?.(step);
 		const { id, from, to } = step;
-		if (from === to || isRollout(id) || isPool(id)) return;
+		if (from === to || isOfTree(id)) return;
 		if (id.startsWith('worker:')) {
 			const what = workerStates[to];
 			if (what === undefined) return;

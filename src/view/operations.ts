@@ -1,7 +1,7 @@
 /** What a page may ask for: how each is carried out, and how its end is said. Each is an event. */
+import { hasInstances } from '../../machines/desired.ts';
 import { joinPath, splitPath } from '../master/paths.ts';
 import type { Outcome } from '../master/tree.ts';
-import { hasInstances } from './rows.ts';
 import type { Shown } from './server.ts';
 import type { FromPage, Operation } from './wire.ts';
 
@@ -49,7 +49,7 @@ function refusal({ tree }: Shown, { what, path, count }: Asked): string | null {
 	return count === undefined ? 'expected a number of instances' : null;
 }
 
-async function perform({ tree, scale }: Shown, what: Operation, path: string, count: number): Promise<Outcome> {
+async function perform({ tree }: Shown, what: Operation, path: string, count: number): Promise<Outcome> {
 	const [above, id] = splitPath(path);
 	switch (what) {
 		case 'restart':
@@ -58,11 +58,12 @@ async function perform({ tree, scale }: Shown, what: Operation, path: string, co
 			await tree.terminateChild(above, id);
 			return { ok: true, message: '' };
 		case 'start':
+			if (tree.viewAt(path)?.standing === 'paused') return tree.unpause(path);
 			await tree.restartChild(above, id);
 			return { ok: true, message: '' };
 		case 'scale': {
 			const word = joinPath(above, tree.specOf(path)?.declaredId ?? id);
-			const { from, to } = await scale(word, count);
+			const { from, to } = await tree.scale(word, count);
 			return { ok: true, message: `${word} has ${to} instances, after ${from}` };
 		}
 		case 'reload': {

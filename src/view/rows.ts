@@ -1,5 +1,5 @@
 /** A child as a row of the page. */
-import type { ChildSpec } from '../../machines/spec.ts';
+import { hasInstances } from '../../machines/desired.ts';
 import { monotonicMs } from '../kernel/clock.ts';
 import { splitPath } from '../master/paths.ts';
 import type { ChildView } from '../master/view.ts';
@@ -62,10 +62,6 @@ function offered({ state, spec, standing }: ChildView, isMember: boolean): Opera
 	if (state === 'dead' && standing !== null && spec.restart.type === 'temporary') return [];
 	const present: Operation[] = state === 'dead' ? ['start'] : ['restart', 'stop'];
 	return hasInstances(spec) ? [...present, 'scale'] : present;
-}
-
-export function hasInstances({ id, declaredId, kind }: ChildSpec): boolean {
-	return id !== declaredId && kind !== 'dynamic' && kind !== 'supervisor';
 }
 
 function rootRow(tree: Shown['tree'], id: string, incarnation: number, readOnly: boolean): Row {

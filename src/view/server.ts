@@ -37,7 +37,6 @@ export interface Shown {
 	usage: (view: ChildView) => { memoryBytes: number | null; cpuMs: number | null };
 	news: (level: 'info' | 'warn', event: string, message: string, detail: Record<string, unknown>) => void;
 	/** Of all instances of a child, which is meant by its path without their numbers. */
-	scale: (path: string, count: number) => Promise<{ from: number; to: number }>;
 }
 
 /** For tests, which cannot wait so long. */

@@ -177,6 +177,7 @@ export class OtpDriver implements Host {
 			upgradeTimeoutMs: 1,
 			master: defaults.master,
 			view: defaults.view,
+			operations: defaults.operations,
 		};
 		let ids = 0;
 		return new Tree({

@@ -13,7 +13,7 @@ export const spec = (port: number, more = '', web = '') => `
 	import { command, node, supervisor, tree } from 'choir';
 	export default tree('t', {
 		intensity: { restarts: 20, within: '1m' },
-		master: { intensity: { restarts: 100, within: '1m' }, backoff: { from: '20ms', to: '20ms' } },
+		master: { intensity: { restarts: 1000, within: '1m' }, backoff: { from: '20ms', to: '20ms' } },
 		children: [
 			node('web', { module: './web.ts', instances: 2, listen: { http: '127.0.0.1:${port}' }, ${soak} ${web} }),
 			command('cache', { run: ['sleep', '1000'] }),

@@ -204,7 +204,6 @@ export async function served(
 			says: (workerId) => statuses.get(workerId) ?? null,
 			usage: () => ({ memoryBytes: 1_000, cpuMs: 5 }),
 			news: (_, event, __, detail) => void events.push({ event, detail }),
-			scale: (path, count) => tree.scale(path, count),
 		},
 	});
 	const sockets = new Set<net.Socket>();

@@ -67,6 +67,7 @@ export function treeOf(root: SupervisorSpec): TreeSpec {
 		upgradeTimeoutMs: 1,
 		master: defaults.master,
 		view: defaults.view,
+		operations: defaults.operations,
 	};
 }
 

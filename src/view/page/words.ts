@@ -11,7 +11,7 @@ export function toneOf({ state, substate, standing }: Pick<Row, 'state' | 'subst
 	return state === 'running' && substate !== 'restarting' ? 'good' : 'busy';
 }
 
-const standings: Record<string, string> = { gaveUp: 'gave up', fatal: 'fatal', finished: 'finished', stopped: 'stopped' };
+const standings: Record<string, string> = { gaveUp: 'gave up', fatal: 'fatal', finished: 'finished', stopped: 'stopped', paused: 'paused' };
 /** They say no more than the state does. */
 const ordinary = new Set(['healthy', 'steady', 'watching']);
 
