@@ -154,6 +154,17 @@ test('spares go with their group, and nobody is left', () => {
 	assert.is(world.state(), 'dead');
 });
 
+test('spares of what is paused go, and come again with it', async () => {
+	const world = settled(web());
+	void world.pauseChild('web');
+	// Its requests follow each other by promises.
+	for (let n = 0; n < 20; n++) await world.advance(100).settled();
+	assert.equal(world.alive(), []);
+	void world.resumeChild('web');
+	for (let n = 0; n < 20; n++) await world.advance(100).settled();
+	assert.equal(world.alive(), ['web.1#2', 'web.2#2', 'web.standby-1#2']);
+});
+
 test('the next master takes spares over as spares, and what was activated as what it is', () => {
 	const world = settled(web());
 	world.crash('web.1').killMaster().advance('1s');
