@@ -33,6 +33,8 @@ async function under(port: number, perSecond: number, body: () => Promise<void>)
 	await body();
 	const seconds = (performance.now() - from) / 1000;
 	const { answered, failed, tookMs, slowestMs } = await stop();
+	const kinds = new Set(failed);
+	if (failed.length > 0) console.error([...kinds].map((kind) => `${failed.filter((each) => each === kind).length} × ${kind}`).join(', '));
 	const sorted = tookMs.toSorted((a, b) => a - b);
 	return { answered, failed: failed.length, p50: at(sorted, 0.5), p99: at(sorted, 0.99), worst: slowestMs.toFixed(0), seconds };
 }

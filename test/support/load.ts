@@ -24,12 +24,14 @@ export interface LoadOptions {
 	host?: string;
 	/** Between two requests of a client. */
 	pauseMs?: number;
-	/** In place of clients that wait for their answers: so many requests a second, whatever becomes of them, half of them on new connections. */
+	/** In place of clients that wait for their answers: so many requests a second, as far as there is the room for it, half of them on new connections. */
 	perSecond?: number;
 }
 
 /** Of a test that has failed nobody stops the load: without anybody who answers it stops itself. */
 const MAX_FAILED = 5_000;
+/** Of a load by the second. */
+const MAX_UNDER_WAY = 400;
 /** Between two volleys of a load by the second. */
 const VOLLEY_MS = 10;
 
@@ -66,7 +68,8 @@ export function load(port: number, { kept = 4, fresh = 4, host = '127.0.0.1', pa
 		const asked: Array<Promise<void>> = [];
 		for (let count = 0; !over; await new Promise((resolve) => setTimeout(resolve, VOLLEY_MS))) {
 			const due = Math.floor(((performance.now() - from) / 1000) * perSecond);
-			for (; count < due; count++) asked.push(ask(agents[count % agents.length] as http.Agent));
+			// Who cannot keep pace, be it this process, is not heaped upon: what is due waits.
+			for (; count < due && seen.underWay < MAX_UNDER_WAY; count++) asked.push(ask(agents[count % agents.length] as http.Agent));
 		}
 		await Promise.all(asked);
 	};
