@@ -11,14 +11,7 @@ const dist = path.join(root, 'dist');
 const aside = path.join(root, `dist.${process.pid}`);
 const before = path.join(root, `dist.${process.pid}.old`);
 /** Each stays where it was, so that what it names relative to itself is still there. */
-const processes = [
-	'src/angel/main.js',
-	'src/master/main.js',
-	'src/worker/preload.js',
-	'src/worker/thread.js',
-	'src/spec/inspect.js',
-	'src/view/server.js',
-];
+const processes = ['src/angel/main.js', 'src/master/main.js', 'src/worker/thread.js', 'src/spec/inspect.js', 'src/view/server.js'];
 
 try {
 	const { status } = spawnSync(path.join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json', '--outDir', aside], {
@@ -26,17 +19,18 @@ try {
 		stdio: 'inherit',
 	});
 	if (status !== 0) throw new Error('the types do not check');
+	const small = { bundle: true, platform: 'node', target: 'node20', minifyWhitespace: true, minifySyntax: true };
+	// What is required comes sooner than what is imported, by some milliseconds of each start of a worker.
+	const preload = path.join(aside, 'src/worker/preload.js');
+	await build({ ...small, entryPoints: [preload], outfile: preload.replace(/js$/, 'cjs'), format: 'cjs', logLevel: 'warning' });
+	fs.rmSync(preload);
 	await build({
+		...small,
 		entryPoints: processes.map((file) => path.join(aside, file)),
 		outdir: aside,
 		outbase: aside,
 		allowOverwrite: true,
-		bundle: true,
-		platform: 'node',
 		format: 'esm',
-		target: 'node20',
-		minifyWhitespace: true,
-		minifySyntax: true,
 		// The signals are armed once in a process, by whoever comes first.
 		external: ['esbuild', 'ws', '*/arm.js'],
 		logLevel: 'warning',

@@ -55,7 +55,7 @@ class Place {
 	readonly dir = fs.mkdtempSync(path.join(os.tmpdir(), 'cw-'));
 	readonly control = path.join(this.dir, 'c.sock');
 	readonly heard: Word[] = [];
-	readonly #preload = path.join(this.dir, 'preload.mjs');
+	readonly #preload = path.join(this.dir, 'preload.cjs');
 	readonly #waiting = new Set<() => void>();
 	readonly #handles: Array<{ close(): void }> = [];
 	readonly children: ChildProcess[] = [];
@@ -66,7 +66,7 @@ class Place {
 	constructor() {
 		const src = path.join(import.meta.dirname, '../src/worker');
 		const common = { bundle: true, platform: 'node', format: 'esm', target: 'node20' } as const;
-		buildSync({ ...common, entryPoints: [path.join(src, 'preload.ts')], outfile: this.#preload });
+		buildSync({ ...common, entryPoints: [path.join(src, 'preload.ts')], outfile: this.#preload, format: 'cjs' });
 		buildSync({ ...common, entryPoints: [path.join(src, 'index.ts')], outfile: path.join(this.dir, 'library.mjs') });
 	}
 
@@ -159,7 +159,7 @@ class Place {
 			CHOIR_READY: ready,
 			CHOIR_LISTEN: JSON.stringify(declared),
 		};
-		const child = spawn(process.execPath, [...(alone ? [] : ['--import', this.#preload]), file], {
+		const child = spawn(process.execPath, [...(alone ? [] : ['--require', this.#preload]), file], {
 			env: { PATH: process.env.PATH, ...(alone ? {} : own), ...env },
 			stdio: ['ignore', 'pipe', 'pipe', ...listen.map(({ fd }) => fd)],
 		});

@@ -1,6 +1,7 @@
 /** How OS children come to life and go: what the worker machines ask for, as orders to the angel and words to the workers. */
 import fs from 'node:fs';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { ListenSpec, LiveSpec, NodeSpec, ProcessSpec } from '../../machines/spec.ts';
 import type { Identity } from '../angel/inventory.ts';
 import type { Link, SpawnOrder, ToAngel, ToMaster } from '../angel/link.ts';
@@ -57,7 +58,10 @@ interface Held {
 	peakRssBytes: number | null;
 }
 
-const preload = new URL(`../worker/preload${path.extname(import.meta.url)}`, import.meta.url).href;
+/** As it is built, a CommonJS file; in the sources it is imported. */
+const preload = import.meta.url.endsWith('.ts')
+	? ['--import', new URL('../worker/preload.ts', import.meta.url).href]
+	: ['--require', fileURLToPath(new URL('../worker/preload.cjs', import.meta.url))];
 
 export class ProcessHost implements Host {
 	readonly #options: ProcessHostOptions;
@@ -340,7 +344,7 @@ export class ProcessHost implements Host {
 
 	async #nodeCommand({ module, args, execArgv }: NodeSpec, generation: number): Promise<{ file: string; args: string[] }> {
 		const source = path.resolve(this.#options.base, module);
-		const options = [...execArgv, '--import', preload];
+		const options = [...execArgv, ...preload];
 		const kept = (await this.#options.moduleOf?.(generation, module)) ?? null;
 		if (kept === null && !needsBundle(source)) return { file: process.execPath, args: [...options, source, ...args] };
 		const file = kept ?? (await bundle(source, { cacheDir: path.join(path.dirname(this.#options.dir), '.cache') })).file;
