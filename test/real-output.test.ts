@@ -17,10 +17,13 @@ const printer = (perSecond: number) => `
 	const pad = 'x'.repeat(89);
 	let n = 0;
 	let bytes = 0;
-	const from = performance.now();
+	let last = performance.now();
 	setInterval(() => {
-		const due = ((performance.now() - from) / 1000) * ${perSecond};
-		while (bytes < due) {
+		const now = performance.now();
+		// What a busy machine did not let it print is not printed later, all at once.
+		bytes -= (Math.min(now - last, 20) / 1000) * ${perSecond};
+		last = now;
+		while (bytes < 0) {
 			let text = '';
 			for (let line = 0; line < 2_000; line++) text += String(++n).padStart(10, '0') + pad + '\\n';
 			bytes += fs.writeSync(1, text);
@@ -142,14 +145,14 @@ test('100 MB a second: the declared total on disk is kept, what is dropped is co
 				60_000,
 			);
 			// What is printed until it is cut down, which on a busy machine is some tenths of a second.
-			assert.ok(most < 200_000_000, `${most / 1e6} MB on disk`);
+			assert.ok(most < 100_000_000, `${most / 1e6} MB on disk`);
 			// A breath for it, and the declared total is all that is left.
 			signal((await tree.child('printer')).pid, 'SIGSTOP');
 			const declared = (KEEP + 1) * ROTATE_BYTES + 1_000_000;
 			await tree.until('no more than declared is on disk', () => onDisk(tree) <= declared || assert.fail(`${onDisk(tree)} bytes`));
 			const grown = rss().map((now, index) => now - (before[index] as number));
 			assert.ok(
-				grown.every((megabytes) => megabytes < 30),
+				grown.every((megabytes) => megabytes < 40),
 				`angel and master grew by ${grown} MB`,
 			);
 			await tree.until('the reader is told', () => /\d+ bytes of output of printer were rotated away/.test(missed), 20_000);

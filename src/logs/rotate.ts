@@ -187,10 +187,14 @@ async function readRange(handle: FileHandle, from: number, to: number): Promise<
 	return bytes.subarray(0, bytesRead);
 }
 
+/** What is copied through, again and again: new ones would pile up until they are collected. */
+const idle: Buffer[] = [];
+const MAX_IDLE = 2;
+
 async function copyRange(handle: FileHandle, start: number, end: number, target: string): Promise<void> {
 	const copy = await fs.open(target, 'w', 0o600);
+	const chunk = idle.pop() ?? Buffer.allocUnsafe(COPY_BYTES);
 	try {
-		const chunk = Buffer.allocUnsafe(Math.min(COPY_BYTES, end - start));
 		for (let at = start; at < end; ) {
 			const { bytesRead } = await handle.read(chunk, 0, Math.min(chunk.length, end - at), at);
 			if (bytesRead === 0) throw new Error(`${target}: the file became shorter while it was copied: expected ${end} bytes, got ${at}`);
@@ -198,6 +202,7 @@ async function copyRange(handle: FileHandle, start: number, end: number, target:
 			at += bytesRead;
 		}
 	} finally {
+		if (idle.length < MAX_IDLE) idle.push(chunk);
 		await copy.close();
 	}
 }

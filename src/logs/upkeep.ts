@@ -10,18 +10,21 @@ export const LOOK_MS = 1_000;
 const LOOK_IDLE_MS = 8_000;
 /** Of one that would be full before the next look. */
 const LOOK_FAST_MS = 25;
+const FADING = 0.9;
 
 /** Of one incarnation: what its file held at the last look and when that was, how many looks to let pass until the next, and how many have. */
 export interface Look {
 	size: number;
 	at: number;
+	/** Bytes in a millisecond, of late. */
+	perMs: number;
 	every: number;
 	passed: number;
 	/** An extra look is due. */
 	soon: boolean;
 }
 
-export const firstLook = (): Look => ({ size: -1, at: 0, every: 1, passed: 0, soon: false });
+export const firstLook = (): Look => ({ size: -1, at: 0, perMs: 0, every: 1, passed: 0, soon: false });
 
 export class Upkeep {
 	readonly #dir: string;
@@ -59,11 +62,12 @@ export class Upkeep {
 		const size = stat?.size ?? 0;
 		const now = performance.now();
 		const isFirst = look.size < 0;
-		const perMs = isFirst ? 0 : (size - look.size) / Math.max(now - look.at, 1);
+		// Who prints in bursts is looked at between them as well, for about a second.
+		look.perMs = isFirst ? size / LOOK_MS : Math.max((size - look.size) / Math.max(now - look.at, 1), look.perMs * FADING);
 		look.every = size !== look.size ? 1 : Math.min(look.every * 2, LOOK_IDLE_MS / LOOK_MS);
 		look.size = size;
 		look.at = now;
-		if (perMs * LOOK_MS > rotateBytes / 2) this.#lookSoon(path, { rotateBytes, keep }, look);
+		if (look.perMs * LOOK_MS > rotateBytes / 2) this.#lookSoon(path, { rotateBytes, keep }, look);
 		if (stat === undefined || size < rotateBytes) return;
 		// By who looks for the first time: an earlier master may have rotated it.
 		if (isFirst && keep > 0) this.#count(file);
