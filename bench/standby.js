@@ -1,7 +1,7 @@
 // What a spare is worth: from SIGKILL until a client that waits is served by the replacement, of a child with one instance, so that nobody
 // covers. A standby, a cold start under choir, and the least that can be done: a spawner that holds the socket and spawns again.
 // By hand, on a machine with nothing else to do: `node bench/standby.js [rounds]`.
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import net from 'node:net';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -54,11 +54,15 @@ const quantile = (times, share) =>
 	[...times].sort((a, b) => a - b)[Math.min(times.length - 1, Math.floor(times.length * share))].toFixed(1);
 
 makeReady();
-const children = [
-	spawn(process.execPath, [choir, 'run', 'standby.ts'], { cwd: dir, env: environment, stdio: ['ignore', 'ignore', 'inherit'] }),
-	spawn(process.execPath, [choir, 'run', 'cold.ts'], { cwd: dir, env: environment, stdio: ['ignore', 'ignore', 'inherit'] }),
-	spawn(process.execPath, [path.join(dir, 'spawner.cjs')], { cwd: dir, env: environment, stdio: ['ignore', 'ignore', 'inherit'] }),
-];
+const command = (...args) =>
+	execFileSync(process.execPath, [choir, ...args], { cwd: dir, env: environment, stdio: ['ignore', 'ignore', 'inherit'] });
+// In the background: nobody prints, as nobody does for the spawner.
+for (const name of ['standby', 'cold']) command('start', `${name}.ts`);
+const spawner = spawn(process.execPath, [path.join(dir, 'spawner.cjs')], {
+	cwd: dir,
+	env: environment,
+	stdio: ['ignore', 'ignore', 'inherit'],
+});
 try {
 	const pids = {};
 	for (const [name, port] of Object.entries(ports))
@@ -89,6 +93,7 @@ try {
 		console.log(`| ${name} | ${quantile(all, 0.5)} | ${quantile(all, 0.9)} | ${quantile(all, 1)} |`);
 	console.log(`\ncold: ${(quantile(times.cold, 0.5) / quantile(times.bare, 0.5)).toFixed(2)} × bare`);
 } finally {
-	for (const child of children) child.kill('SIGTERM');
+	for (const name of ['standby', 'cold']) command('stop', name);
+	spawner.kill('SIGTERM');
 	cleanUp();
 }

@@ -107,8 +107,8 @@ export function leftBehind(dir: string): LeftBehind {
 	const living = readInventory(dir).filter(isStillThere);
 	const workers = new Set<string | null>(living.map(({ workerId }) => workerId));
 	const strays = findMarked('CHOIR_TREE', dir).filter(
-		// What an adopted one has started goes with it.
-		({ pid }) => !living.some((each) => each.pid === pid) && !workers.has(startedWith(pid, 'CHOIR_WORKER')),
+		// What an adopted one has started goes with it. Of one that is gone by now nobody can say whose it was.
+		(found) => !living.some((each) => each.pid === found.pid) && !workers.has(startedWith(found.pid, 'CHOIR_WORKER')) && isAlive(found),
 	);
 	return { living, strays };
 }

@@ -141,7 +141,10 @@ export class SpecVersions implements Versions {
 		if (pairs.length === 0) return;
 		const extension = path.extname(import.meta.url);
 		const main = fileURLToPath(new URL(`../spec/keep${extension}`, import.meta.url));
-		const keeping = spawn(process.execPath, [main, this.#cacheDir, ...pairs], { stdio: 'ignore', timeout: KEEP_MS, killSignal: 'SIGKILL' });
+		// It is not of the tree: it is neither stopped with it nor waited for.
+		const { CHOIR_TREE: _tree, ...env } = process.env;
+		const limits = { timeout: KEEP_MS, killSignal: 'SIGKILL' } as const;
+		const keeping = spawn(process.execPath, [main, this.#cacheDir, ...pairs], { env, stdio: 'ignore', ...limits });
 		keeping.unref();
 		// Without copies they come back as their files are by then.
 		keeping.on('error', () => {});
