@@ -249,6 +249,13 @@ export const masterMachine = setup({
 				enqueue.assign(state);
 				for (const ask of asks) carryOut(ask, enqueue);
 			}),
+			refuseUnknown: enqueueing(({ context, event, enqueue }) => {
+				if (!isAbout(event)) return;
+				enqueue({ type: 'answer', params: answerTo(event, 'not_found', `there is no child '${pathOf(context, event.id)}'`) });
+			}),
+			refuseWhileStopping: enqueueing(({ event, enqueue }) =>
+				enqueue({ type: 'answer', params: answerTo(event, 'stopping', stopping.message) }),
+			),
 			failRequest: enqueueing(({ context, event, enqueue }) => {
 				const about = deathOf(context, event);
 				if (about === null) return;
@@ -446,48 +453,11 @@ export const masterMachine = setup({
 		output: ({ context }) => context.end as SupervisorEnd,
 		on: {
 			stop: { target: '.draining', actions: 'recordMode' },
-			restart: [
-				{
-					guard: 'isUnknown',
-					actions: {
-						type: 'answer',
-						params: ({ context, event }) =>
-							answerTo(event, 'not_found', `there is no child '${pathOf(context, (event as { id: string }).id)}'`),
-					},
-				},
-				{ actions: ['planRequest', 'proceed'] },
-			],
-			exchange: [
-				{
-					guard: 'isUnknown',
-					actions: {
-						type: 'answer',
-						params: ({ context, event }) =>
-							answerTo(event, 'not_found', `there is no child '${pathOf(context, (event as { id: string }).id)}'`),
-					},
-				},
-				{ actions: ['planRequest', 'proceed'] },
-			],
-			pause: [
-				{
-					guard: 'isUnknown',
-					actions: {
-						type: 'answer',
-						params: ({ context, event }) =>
-							answerTo(event, 'not_found', `there is no child '${pathOf(context, (event as { id: string }).id)}'`),
-					},
-				},
-				{ actions: ['planRequest', 'proceed'] },
-			],
+			restart: [{ guard: 'isUnknown', actions: 'refuseUnknown' }, { actions: ['planRequest', 'proceed'] }],
+			exchange: [{ guard: 'isUnknown', actions: 'refuseUnknown' }, { actions: ['planRequest', 'proceed'] }],
+			pause: [{ guard: 'isUnknown', actions: 'refuseUnknown' }, { actions: ['planRequest', 'proceed'] }],
 			resume: [
-				{
-					guard: 'isUnknown',
-					actions: {
-						type: 'answer',
-						params: ({ context, event }) =>
-							answerTo(event, 'not_found', `there is no child '${pathOf(context, (event as { id: string }).id)}'`),
-					},
-				},
+				{ guard: 'isUnknown', actions: 'refuseUnknown' },
 				{
 					guard: 'isNotPaused',
 					actions: {
@@ -602,11 +572,11 @@ export const masterMachine = setup({
 				on: {
 					// A stop that is not harder than the one under way changes nothing.
 					stop: [{ guard: 'isHarder', actions: ['recordMode', 'hurry', 'proceed'] }, {}],
-					restart: { actions: { type: 'answer', params: ({ event }) => answerTo(event, 'stopping', stopping.message) } },
-					exchange: { actions: { type: 'answer', params: ({ event }) => answerTo(event, 'stopping', stopping.message) } },
-					pause: { actions: { type: 'answer', params: ({ event }) => answerTo(event, 'stopping', stopping.message) } },
-					resume: { actions: { type: 'answer', params: ({ event }) => answerTo(event, 'stopping', stopping.message) } },
-					request: { actions: { type: 'answer', params: ({ event }) => answerTo(event, 'stopping', stopping.message) } },
+					restart: { actions: 'refuseWhileStopping' },
+					exchange: { actions: 'refuseWhileStopping' },
+					pause: { actions: 'refuseWhileStopping' },
+					resume: { actions: 'refuseWhileStopping' },
+					request: { actions: 'refuseWhileStopping' },
 					'child.died': [{ guard: 'isStale' }, { actions: ['recordDeath', 'proceed'] }],
 				},
 				always: { guard: 'isIdle', target: 'dead' },

@@ -7,9 +7,9 @@ import { readAngelPid } from '../src/home.ts';
 import { bootId } from '../src/hosts/proc.ts';
 import { withChecksum } from '../src/journal/checksum.ts';
 import { journalFile } from '../src/journal/journal.ts';
-import { load, read, type Seen } from './support/load.ts';
+import { load, read, underLoad } from './support/load.ts';
 import { nodes } from './support/nodes.ts';
-import { freePort, isAlive, type RealTree, signal, withTree } from './support/real.ts';
+import { assertCounted, freePort, isAlive, type RealTree, signal, withTree } from './support/real.ts';
 
 const server = `
 	import http from 'node:http';
@@ -42,26 +42,6 @@ async function startAgain(tree: RealTree): Promise<void> {
 	assert.equal(code, 0, stderr);
 }
 
-const inOrder = (output: string) => {
-	const lines = output.split('\n').slice(0, -1);
-	assert.deepEqual(
-		lines,
-		lines.map((_, n) => String(n + 1)),
-	);
-};
-
-/** `body`, with clients that ask all the while: none of their requests may fail. */
-async function underLoad(port: number, body: () => Promise<void>): Promise<Seen> {
-	const { stop, seen } = load(port, { kept: 2, fresh: 2 });
-	try {
-		await body();
-	} finally {
-		await stop();
-	}
-	assert.deepEqual(seen.failed, []);
-	return seen;
-}
-
 for (const [version, node] of nodes())
 	test(`killed under load: no request fails, every pid stays, and what died meanwhile is lost and restarted (Node ${version})`, async () => {
 		const port = await freePort();
@@ -91,7 +71,7 @@ for (const [version, node] of nodes())
 					});
 				});
 				assert.ok(answered > 100, `only ${answered} requests`);
-				inOrder(tree.output('lines'));
+				assertCounted(tree.output('lines'));
 			},
 			{ node },
 		);

@@ -1,10 +1,10 @@
 /** Operations on real trees: masters that die in the middle of them, connections that wait for a paused child, signals. */
 import assert from 'node:assert/strict';
-import http from 'node:http';
 import { test } from 'uvu';
 import { operationsText } from '../src/cli/operations.ts';
 import type { OperationStatus } from '../src/master/operator.ts';
 import { asked, assertNothingElse, atEachLine, dying, mortal } from './support/killing.ts';
+import { pidBehind } from './support/load.ts';
 import { freePort, type RealTree, signal, withTree } from './support/real.ts';
 
 const sleepers = (instances: number) => `
@@ -76,19 +76,6 @@ const server = `
 	import { listener, ready } from 'choir/worker';
 	http.createServer((_, res) => res.setHeader('connection', 'close').end(String(process.pid))).listen(listener('http'), ready);
 `;
-const answer = (port: number) =>
-	new Promise<number>((resolve, reject) => {
-		http
-			.get({ port, host: '127.0.0.1', agent: false }, (response) => {
-				let text = '';
-				response.setEncoding('utf8').on('data', (chunk: string) => {
-					text += chunk;
-				});
-				response.on('end', () => resolve(Number(text)));
-			})
-			.on('error', reject);
-	});
-
 test('connections to a paused child wait, and are served when it is resumed; a killed master and a reload keep the pause', async () => {
 	const port = await freePort();
 	const spec = (log: string) => `
@@ -103,13 +90,13 @@ test('connections to a paused child wait, and are served when it is resumed; a k
 		let over = false;
 		const served: number[] = [];
 		const askers = Array.from({ length: 4 }, async () => {
-			while (!over) served.push(await answer(port));
+			while (!over) served.push(await pidBehind(port));
 		});
 		await tree.until('they are served', () => served.length > 20);
 		const paused = await tree.cli('pause', 'web');
 		assert.match(paused.stdout, /^paused web\.2, web\.1 in \d+ ?m?s\n$/);
 		const before = served.length;
-		const waiting = Array.from({ length: 20 }, () => answer(port));
+		const waiting = Array.from({ length: 20 }, () => pidBehind(port));
 		const { children, state } = await tree.status();
 		assert.equal(state, 'running');
 		assert.deepEqual(

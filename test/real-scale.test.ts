@@ -1,7 +1,7 @@
 /** More instances and fewer, of real processes that share a port. */
 import assert from 'node:assert/strict';
-import http from 'node:http';
 import { test } from 'uvu';
+import { pidBehind } from './support/load.ts';
 import { freePort, type RealTree, withTree } from './support/real.ts';
 
 const server = `
@@ -18,24 +18,11 @@ const spec = (port: number) => `
 	] });
 `;
 
-const ask = (port: number) =>
-	new Promise<number>((resolve, reject) => {
-		http
-			.get({ port, host: '127.0.0.1', agent: false }, (response) => {
-				let text = '';
-				response.setEncoding('utf8').on('data', (chunk: string) => {
-					text += chunk;
-				});
-				response.on('end', () => resolve(Number(text)));
-			})
-			.on('error', reject);
-	});
-
 /** Until each of these has answered. */
 const answered = (tree: RealTree, port: number, pids: number[]) => {
 	const missing = new Set(pids);
 	return tree.until('all have answered', async () => {
-		for (let n = 0; n < 20; n++) missing.delete(await ask(port));
+		for (let n = 0; n < 20; n++) missing.delete(await pidBehind(port));
 		return missing.size === 0;
 	});
 };

@@ -4,9 +4,9 @@ import path from 'node:path';
 import { test } from 'uvu';
 import { request } from '../src/control/client.ts';
 import { socketPath } from '../src/home.ts';
-import { load, type Seen } from './support/load.ts';
+import { underLoad } from './support/load.ts';
 import { nodes } from './support/nodes.ts';
-import { freePort, identify, isAlive, type RealTree, signal, withTree } from './support/real.ts';
+import { assertCounted, freePort, identify, isAlive, type RealTree, signal, withTree } from './support/real.ts';
 
 const server = `
 	import http from 'node:http';
@@ -30,26 +30,6 @@ const successor = (tree: RealTree, before: Awaited<ReturnType<RealTree['status']
 		const { state, angel, master } = await tree.status();
 		return state === 'running' && angel.pid !== before.angel.pid && master.pid !== before.master.pid;
 	});
-
-const inOrder = (output: string) => {
-	const lines = output.split('\n').slice(0, -1);
-	assert.deepEqual(
-		lines,
-		lines.map((_, n) => String(n + 1)),
-	);
-};
-
-/** `body`, with clients that ask all the while: none of their requests may fail. */
-async function underLoad(port: number, body: () => Promise<void>): Promise<Seen> {
-	const { stop, seen } = load(port, { kept: 2, fresh: 2 });
-	try {
-		await body();
-	} finally {
-		await stop();
-	}
-	assert.deepEqual(seen.failed, []);
-	return seen;
-}
 
 for (const [version, node] of nodes())
 	test(`twice under load: no request fails, every worker stays, and what follows works (Node ${version})`, async () => {
@@ -80,7 +60,7 @@ for (const [version, node] of nodes())
 					assert.equal((await tree.cli('wait', '--for', 'running')).code, 0);
 				});
 				assert.ok(answered > 100, `only ${answered} requests`);
-				inOrder(tree.output('lines'));
+				assertCounted(tree.output('lines'));
 				assert.ok(isAlive(first));
 				assert.equal((await tree.cli('restart', 'lines')).code, 0);
 				await tree.until('the first angel goes when none of its children is left', () => !isAlive(first));

@@ -22,7 +22,7 @@ export function patchListen(state: WorkerState): void {
 			if (held !== null) {
 				state.cover?.begin(held.name, this);
 				// Before the loop looks at it for the first time.
-				state.turns?.begin(this);
+				state.accepting?.begin(this);
 			}
 			if (counts && state.readyBySignal && !state.libraryLoaded && state.standby === null) sayReady(state);
 		});
@@ -30,14 +30,13 @@ export function patchListen(state: WorkerState): void {
 			state.standby.hold(state, this, () => listen.apply(this, argumentsFor(held, args)));
 			return this;
 		}
-		const begin = () => listen.apply(this, held !== null && byFd === undefined ? argumentsFor(held, args) : args);
-		return held === null || state.gate === null ? begin() : state.gate.listen(this, held.fd, begin);
+		return listen.apply(this, held !== null && byFd === undefined ? argumentsFor(held, args) : args);
 	} as typeof net.Server.prototype.listen;
-	if (state.cover === null && state.standby === null && state.turns === null) return;
+	if (state.cover === null && state.standby === null && state.accepting === null) return;
 	const { close } = net.Server.prototype;
 	net.Server.prototype.close = function (this: net.Server, ...args: Parameters<typeof close>) {
 		state.cover?.end(this);
-		state.turns?.end(this);
+		state.accepting?.end(this);
 		return close.apply(this, args);
 	};
 }

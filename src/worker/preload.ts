@@ -3,16 +3,15 @@
  * programs that know nothing of choir: it beats, says ready when they listen, hands them the held sockets and drains them.
  */
 import { requestOf, type Signal } from '../../machines/signals.ts';
+import { Accepting } from './accepting.ts';
 import { armSignals } from './armed.ts';
 import { Channel, type Word } from './channel.ts';
 import { Cover, type Spare } from './cover.ts';
 import { drain, isDraining } from './drain.ts';
-import { Gate } from './gate.ts';
 import { giveBack } from './give-back.ts';
 import { patchListen } from './listen.ts';
 import { type Assignment, Standby } from './standby.ts';
 import { type Listening, shareState, type WorkerState, workerState } from './state.ts';
-import { Turns } from './turns.ts';
 
 if (process.env.CHOIR_WORKER !== undefined && process.env.CHOIR_TOKEN !== undefined && workerState() === null) {
 	armSignals(take);
@@ -46,15 +45,14 @@ function join(workerId: string, token: string): void {
 	} = process.env;
 	const spares = JSON.parse(CHOIR_SPARES) as Spare[];
 	const standby = process.env.CHOIR_STANDBY === undefined ? null : new Standby(spares);
-	const gate = CHOIR_ACCEPT === 'later' ? new Gate() : null;
+	const [isAdmitted, hasTurn] = [CHOIR_ACCEPT !== 'later', process.env.CHOIR_TURNS === undefined];
 	const state: WorkerState = {
 		path: CHOIR_PATH,
 		workerId,
 		listen: JSON.parse(CHOIR_LISTEN) as Listening[],
 		servers: new Map(),
 		cover: standby === null && spares.length > 0 ? new Cover(spares) : null,
-		gate,
-		turns: process.env.CHOIR_TURNS === undefined ? null : new Turns(),
+		accepting: isAdmitted && hasTurn ? null : new Accepting({ isAdmitted, hasTurn }),
 		standby,
 		channel: null,
 		readyBySignal: CHOIR_READY === 'signal',
@@ -74,10 +72,8 @@ function join(workerId: string, token: string): void {
 		heartbeatMs: Number(CHOIR_HEARTBEAT_MS),
 		hear: (word) => {
 			if (word.do === 'drain') void drain({ told: false });
-			else if (word.do === 'accept') {
-				gate?.open();
-				state.turns?.settle();
-			} else if (word.do === 'cover' && Array.isArray(word.slots)) state.cover?.want(word.slots);
+			else if (word.do === 'accept') state.accepting?.admit();
+			else if (word.do === 'cover' && Array.isArray(word.slots)) state.cover?.want(word.slots);
 			else if (word.do === 'token') takeTurn(state, word.has === true);
 			else if (word.do === 'activate') state.standby?.activate(state, word as Word & Assignment);
 			else if (word.do === 'sockets.wanted') giveBack(state, token, word.to, word.sockets);
@@ -89,7 +85,7 @@ function join(workerId: string, token: string): void {
 }
 
 /** Who takes the token says so; who loses it has only to stop. */
-function takeTurn({ turns, channel }: WorkerState, has: boolean): void {
-	turns?.give(has);
+function takeTurn({ accepting, channel }: WorkerState, has: boolean): void {
+	accepting?.give(has);
 	if (has) channel?.say({ do: 'token.taken' });
 }

@@ -1,10 +1,9 @@
 /** What the preload (in a thread: its first module) and the library `choir/worker` share. One object a process or thread, whichever of them is loaded first or twice. */
 import type net from 'node:net';
+import type { Accepting } from './accepting.ts';
 import type { Channel } from './channel.ts';
 import type { Cover } from './cover.ts';
-import type { Gate } from './gate.ts';
 import type { Standby } from './standby.ts';
-import type { Turns } from './turns.ts';
 
 export interface Listening {
 	name: string;
@@ -24,10 +23,8 @@ export interface WorkerState {
 	servers: Map<Listening, net.Server>;
 	/** null: there are no slots. */
 	cover: Cover | null;
-	/** Whether connections to the held sockets are accepted yet; null: always. */
-	gate: Gate | null;
-	/** Whether it is its turn to accept; null: always. */
-	turns: Turns | null;
+	/** Whether connections to the held sockets are accepted now; null: always. */
+	accepting: Accepting | null;
 	/** null: it is a child. */
 	standby: Standby | null;
 	channel: Pick<Channel, 'say' | 'sayPeak'> | null;

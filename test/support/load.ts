@@ -1,4 +1,5 @@
 /** Clients that ask without end, and what becomes of each request. */
+import assert from 'node:assert/strict';
 import http from 'node:http';
 import net from 'node:net';
 
@@ -89,6 +90,18 @@ export function load(port: number, { kept = 4, fresh = 4, host = '127.0.0.1', pa
 	return { seen, stop };
 }
 
+/** `body`, with clients that ask all the while: none of their requests may fail. */
+export async function underLoad(port: number, body: () => Promise<void>): Promise<Seen> {
+	const { stop, seen } = load(port, { kept: 2, fresh: 2 });
+	try {
+		await body();
+	} finally {
+		await stop();
+	}
+	assert.deepEqual(seen.failed, []);
+	return seen;
+}
+
 /** One request, and its answer or why there was none. */
 export function get(port: number, host: string, agent: http.Agent): Promise<{ text: string; error: string | null }> {
 	return new Promise((resolve) => {
@@ -105,6 +118,13 @@ export function get(port: number, host: string, agent: http.Agent): Promise<{ te
 			})
 			.once('error', (error) => resolve({ text: '', error: error.message }));
 	});
+}
+
+/** The pid of who answers a request on a connection of its own, of servers that answer with theirs. */
+export async function pidBehind(port: number): Promise<number> {
+	const { text, error } = await get(port, '127.0.0.1', new http.Agent({ keepAlive: false }));
+	if (error !== null) throw new Error(error);
+	return Number(text);
 }
 
 /** What a server says to who connects, until it ends the connection. */

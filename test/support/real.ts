@@ -300,6 +300,15 @@ export async function withTree(
 	}
 }
 
+/** That of a child that counts, a number a line: none is missing, torn or there twice. */
+export function assertCounted(output: string): void {
+	const lines = output.split('\n').slice(0, -1);
+	assert.deepEqual(
+		lines,
+		lines.map((_, n) => String(n + 1)),
+	);
+}
+
 /** Who a process is, for `isAlive`. */
 export function identify(pid: number | null | undefined): Identity {
 	const ticks = pid == null ? null : startTicks(pid);

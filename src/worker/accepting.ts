@@ -1,6 +1,6 @@
 /**
- * Taking turns: of the instances that share a socket, this one accepts while it has the token. In between its servers listen, as far as their
- * program can tell, and the kernel hands their connections to others.
+ * Listening without accepting: to its program a server listens, and says ready; its connections wait in the socket, where others may accept
+ * them. So it is with the new worker of a reload until it is admitted, and with one of those that take turns until it has the token.
  */
 import type net from 'node:net';
 
@@ -15,16 +15,23 @@ interface Handle {
 
 const handleOf = (server: net.Server) => (server as unknown as { _handle: Handle | null })._handle;
 
-export class Turns {
+export class Accepting {
 	readonly #servers = new Set<net.Server>();
-	#has = false;
+	#isAdmitted: boolean;
+	#hasTurn: boolean;
 	/** To the loop a handle that does not look is none, and a program that only listens would end. */
 	#alive: NodeJS.Timeout | null = null;
+
+	/** Of what it has from the start, nobody tells it. */
+	constructor({ isAdmitted, hasTurn }: { isAdmitted: boolean; hasTurn: boolean }) {
+		this.#isAdmitted = isAdmitted;
+		this.#hasTurn = hasTurn;
+	}
 
 	/** A server has begun to listen on a held socket. */
 	begin(server: net.Server): void {
 		this.#servers.add(server);
-		this.settle();
+		this.#settle();
 	}
 
 	/** It listens no more. */
@@ -33,24 +40,33 @@ export class Turns {
 		this.#stayAlive();
 	}
 
-	/** Whether it is its turn. */
-	give(has: boolean): void {
-		this.#has = has;
-		this.settle();
+	/** It is one of those that serve now. */
+	admit(): void {
+		this.#isAdmitted = true;
+		this.#settle();
 	}
 
-	/** Whatever has begun to accept by itself does as its turn is. */
-	settle(): void {
+	/** Whether it is its turn. */
+	give(hasTurn: boolean): void {
+		this.#hasTurn = hasTurn;
+		this.#settle();
+	}
+
+	get #accepts(): boolean {
+		return this.#isAdmitted && this.#hasTurn;
+	}
+
+	#settle(): void {
 		for (const server of this.#servers) {
 			const handle = handleOf(server);
 			handle?.readStart();
-			if (!this.#has) handle?.readStop();
+			if (!this.#accepts) handle?.readStop();
 		}
 		this.#stayAlive();
 	}
 
 	#stayAlive(): void {
-		const waits = !this.#has && this.#servers.size > 0;
+		const waits = !this.#accepts && this.#servers.size > 0;
 		if (waits) this.#alive ??= setInterval(() => {}, 2 ** 30);
 		else if (this.#alive !== null) {
 			clearInterval(this.#alive);
