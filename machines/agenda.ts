@@ -1,5 +1,6 @@
 import { enqueueActions, setup } from 'xstate';
 import { asDeclared, type Desired } from './desired.ts';
+import type { Child } from './operations.ts';
 
 export type OperationKind = 'reload' | 'restart' | 'scale' | 'pause' | 'resume';
 
@@ -128,6 +129,32 @@ const withSteps = (operation: TreeOperation, which: (step: OperationStep) => boo
 /** All that is known of operations, the ended ones first. */
 export function operationsIn({ ended, current, waiting }: AgendaContext): TreeOperation[] {
 	return [...ended, ...(current === null ? [] : [current]), ...waiting];
+}
+
+/**
+ * How much of a step is left to be done, by what there is: whoever has come since it was written down has been started for it, by whomever.
+ * `isUp`: its supervisor can be asked. `again`: an earlier master had begun it; then one that is down now has failed.
+ */
+export function remainderOf(
+	{ what, incarnation }: OperationStep,
+	child: Pick<Child, 'incarnation' | 'phase' | 'standing'> | undefined,
+	{ isUp, again }: { isUp: boolean; again: boolean },
+): 'all' | 'nothing' | 'failed' {
+	switch (what) {
+		case 'restart':
+			if (child === undefined || child.incarnation <= incarnation) return 'all';
+			return child.phase === 'running' ? 'nothing' : again && child.phase === 'down' ? 'failed' : 'all';
+		case 'start':
+			return child !== undefined && child.phase !== 'down' ? 'nothing' : 'all';
+		case 'pause':
+			// Whoever is not there will not be started: it is written down that it is paused.
+			return isUp && child !== undefined ? 'all' : 'nothing';
+		case 'resume':
+			return child?.standing === 'paused' ? 'all' : 'nothing';
+		case 'stop':
+		case 'reload':
+			return 'all';
+	}
 }
 
 /** How an operation has ended, by its steps. */

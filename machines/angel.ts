@@ -1,6 +1,6 @@
 import { assign, setup } from 'xstate';
 import { backoffMs, countFailures, intensityExceeded, logRestart, noRestarts, type RestartLog } from './restart.ts';
-import { type Backoff, defaults, type HeartbeatSpec, type Intensity, type StopMode } from './spec.ts';
+import { type Backoff, defaults, type HeartbeatSpec, type Intensity, type OnAngelLoss, type StopMode } from './spec.ts';
 
 /** How an angel keeps its master, as the spec declares it. */
 export interface MasterCare {
@@ -493,6 +493,14 @@ export const angelMachine = setup({
 			},
 		},
 	});
+
+/**
+ * What becomes of a tree whose angel was killed, which only its master can see to now: how it stops; null: its workers go on, and the master
+ * ends. A stop that was under way is carried through. `asked`: how hard.
+ */
+export function stopWithoutAngel(policy: OnAngelLoss, asked: StopMode | null): StopMode | null {
+	return asked ?? (policy === 'stop' ? 'drain' : null);
+}
 
 function howOf(event: AngelEvent): string {
 	if (event.type !== 'master.exited') return '';

@@ -2,6 +2,7 @@
  * What is desired of a tree beyond what its spec declares: numbers of instances and pauses that were asked for. It lasts as
  * long as the tree runs, also when a supervisor starts again or a reload brings a new version.
  */
+import { MAX_INSTANCES } from './check.ts';
 import type { ChildSpec, SupervisorSpec } from './spec.ts';
 
 export interface Desired {
@@ -62,6 +63,21 @@ const isSibling = (child: Placed, meant: readonly Placed[]) => meant.some((one) 
 export function withInstances(desired: Desired, word: string, count: number, declared: number): Desired {
 	const { [word]: _, ...others } = desired.scaled;
 	return { ...desired, scaled: count === declared ? others : { ...others, [word]: { count, declared } } };
+}
+
+/**
+ * Which instances have to start and to stop, by their numbers and in this order, for a number of them or for so many more or fewer (never below
+ * one, bounded by `MAX_INSTANCES`). Gaps are filled first, and the highest number goes first.
+ */
+export function changeOfInstances(
+	numbers: readonly number[],
+	wanted: number | '+1' | '-1',
+): { from: number; to: number; start: number[]; stop: number[] } {
+	const from = numbers.length;
+	const to = typeof wanted === 'string' ? Math.min(MAX_INSTANCES, Math.max(1, from + Number(wanted))) : wanted;
+	const inOrder = [...numbers].sort((a, b) => a - b);
+	const missing = Array.from({ length: to }, (_, index) => index + 1).filter((number) => !inOrder.includes(number));
+	return { from, to, start: missing.slice(0, Math.max(0, to - from)), stop: inOrder.slice(to).reverse() };
 }
 
 /** How many instances of a child are declared. */

@@ -7,9 +7,10 @@ import {
 	agendaMachine,
 	type OperationKind,
 	type OperationStep,
+	remainderOf,
 	type TreeOperation,
 } from '../machines/agenda.ts';
-import { asDeclared, type Desired } from '../machines/desired.ts';
+import { asDeclared, changeOfInstances, type Desired } from '../machines/desired.ts';
 import { type Row, Table } from '../src/testing/table.ts';
 
 const ask = (id: string, kind: OperationKind = 'restart', target = 'web') => ({
@@ -179,5 +180,54 @@ test('only the last ones are remembered', () => {
 });
 
 test('the table is complete', () => table.assertComplete());
+
+/** What was written down is of incarnation 1. */
+const remainders: Array<
+	[what: OperationStep['what'], child: [number, 'running' | 'down' | 'starting', 'paused'?] | null, ours: string, again: string]
+> = [
+	['restart', [1, 'running'], 'all', 'all'],
+	['restart', [1, 'down'], 'all', 'all'],
+	['restart', [2, 'running'], 'nothing', 'nothing'],
+	['restart', [2, 'starting'], 'all', 'all'],
+	['restart', [2, 'down'], 'all', 'failed'],
+	['restart', null, 'all', 'all'],
+	['start', null, 'all', 'all'],
+	['start', [1, 'down'], 'all', 'all'],
+	['start', [1, 'starting'], 'nothing', 'nothing'],
+	['stop', [1, 'running'], 'all', 'all'],
+	['stop', null, 'all', 'all'],
+	['pause', [1, 'running'], 'all', 'all'],
+	['pause', null, 'nothing', 'nothing'],
+	['resume', [1, 'down', 'paused'], 'all', 'all'],
+	['resume', [1, 'running'], 'nothing', 'nothing'],
+	['resume', null, 'nothing', 'nothing'],
+	['reload', null, 'all', 'all'],
+];
+for (const [what, there, ours, again] of remainders) {
+	const [incarnation, phase, standing] = there ?? [];
+	const child = there === null ? undefined : { incarnation: incarnation as number, phase: phase as 'running', standing: standing ?? null };
+	test(`of a ${what} there is left, of ${there === null ? 'nobody' : there.join(' ')}: ${ours}; for a next master: ${again}`, () => {
+		const of = (begun: boolean) => remainderOf(step('a', what, 0), child, { isUp: true, again: begun });
+		assert.equal([of(false), of(true)], [ours, again]);
+		if (what === 'pause') assert.is(remainderOf(step('a', what, 0), child, { isUp: false, again: false }), 'nothing');
+	});
+}
+
+const changes: Array<[numbers: number[], wanted: number | '+1' | '-1', start: number[], stop: number[]]> = [
+	[[1, 2], 4, [3, 4], []],
+	[[1, 2, 3], 1, [], [3, 2]],
+	[[3, 1], 3, [2], []],
+	[[2, 4], 3, [1], []],
+	[[1, 2], 2, [], []],
+	[[1], '-1', [], []],
+	[[1, 2], '-1', [], [2]],
+	[[1, 2], '+1', [3], []],
+];
+for (const [numbers, wanted, start, stopped] of changes)
+	test(`from instances ${numbers} to ${wanted}: start ${start.join() || 'none'}, stop ${stopped.join() || 'none'}`, () => {
+		const change = changeOfInstances(numbers, wanted);
+		assert.equal([change.start, change.stop], [start, stopped]);
+		assert.is(change.to, numbers.length + start.length - stopped.length);
+	});
 
 test.run();

@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { angelMachine, FORCINGS } from '../machines/angel.ts';
+import { angelMachine, FORCINGS, stopWithoutAngel } from '../machines/angel.ts';
 import { defaults } from '../machines/spec.ts';
 import { type Row, Table } from '../src/testing/table.ts';
 
@@ -187,5 +187,14 @@ for (const [name, happenings, exitCode] of exits) {
 }
 
 test('the table is complete', () => table.assertComplete());
+
+for (const [policy, asked, mode] of [
+	['keep', null, null],
+	['stop', null, 'drain'],
+	['keep', 'fast', 'fast'],
+	['stop', 'kill', 'kill'],
+] as const)
+	test(`without its angel, as '${policy}' says and ${asked ?? 'nobody'} asked before, a tree ${mode === null ? 'goes on' : `stops: ${mode}`}`, () =>
+		assert.is(stopWithoutAngel(policy, asked), mode));
 
 test.run();

@@ -10,11 +10,12 @@ import {
 	agendaMachine,
 	type OperationStep,
 	operationsIn,
+	remainderOf,
 	type TreeOperation,
 } from '../../machines/agenda.ts';
-import { MAX_INSTANCES } from '../../machines/check.ts';
 import {
 	asDeclared,
+	changeOfInstances,
 	childrenAsDesired,
 	type Desired,
 	declaredCount,
@@ -266,18 +267,11 @@ export class Agenda {
 		if (!hasInstances(like)) return this.#refuse('failed', `'${target}' is a supervisor: its partitions stay as they were declared`);
 		if (!this.#ground.isUp(above)) return this.#refuse('not_running', `its supervisor '${above || this.#ground.spec().id}' is not running`);
 		if (before.some(({ spec }) => isPaused(this.desired, spec))) return this.#refuse('paused', `'${target}' is paused: resume it first`);
-		const from = before.length;
-		const to = typeof argument === 'string' ? Math.min(MAX_INSTANCES, Math.max(1, from + Number(argument))) : (argument as number);
-		const taken = new Set(before.map(({ number }) => number));
-		const missing = Array.from({ length: to }, (_, index) => index + 1).filter((number) => !taken.has(number));
+		const numbers = before.map(({ number }) => number);
+		const { from, to, start, stop } = changeOfInstances(numbers, argument as number | '+1' | '-1');
 		// In order, as a start of the whole would be; a stop need not wait for another one's drain.
-		const started = missing
-			.slice(0, Math.max(0, to - from))
-			.map((number, stage) => stepOf(joinPath(above, `${id}.${number}`), 'start', stage, 0));
-		const stopped = before
-			.slice(to)
-			.reverse()
-			.map(({ path }) => stepOf(path, 'stop', 0, 0));
+		const started = start.map((number, stage) => stepOf(joinPath(above, `${id}.${number}`), 'start', stage, 0));
+		const stopped = stop.map((number) => stepOf(joinPath(above, `${id}.${number}`), 'stop', 0, 0));
 		const supervisor = this.#declaredAt(above);
 		const declared = supervisor === undefined ? 0 : declaredCount(supervisor, target);
 		const counted = declared === 0 ? this.desired : withInstances(this.desired, target, to, declared);
@@ -330,28 +324,26 @@ export class Agenda {
 		this.#do(step, false);
 	}
 
-	#do({ path, what, incarnation }: OperationStep, again: boolean): void {
-		const [above] = splitPath(path);
+	#do(step: OperationStep, again: boolean): void {
+		const { path, what } = step;
 		const child = this.#childAt(path);
 		const done = (failure: string | null) => this.#ended(path, failure);
-		const isUp = this.#ground.isUp(above);
+		switch (remainderOf(step, child, { isUp: this.#ground.isUp(splitPath(path)[0]), again })) {
+			case 'nothing':
+				return done(null);
+			case 'failed':
+				return done(child?.lastExit ? describe(path, child.lastExit) : `${path} is down`);
+		}
 		switch (what) {
 			case 'restart':
-				if (child !== undefined && child.incarnation > incarnation) {
-					// It has been restarted since this was asked, by whomever.
-					if (child.phase === 'running') return done(null);
-					if (again && child.phase === 'down') return done(child.lastExit === null ? `${path} is down` : describe(path, child.lastExit));
-				}
 				return this.#ground.restart(path, done);
 			case 'start':
-				return child !== undefined && child.phase !== 'down' ? done(null) : this.#ground.startInstance(path, done);
+				return this.#ground.startInstance(path, done);
 			case 'stop':
 				return this.#ground.endInstance(path, done);
 			case 'pause':
-				// Whoever is not there will not be started: it is written down that it is paused.
-				return !isUp || child === undefined ? done(null) : this.#ground.pause(path, () => done(null));
+				return this.#ground.pause(path, () => done(null));
 			case 'resume':
-				if (child === undefined || child.standing !== 'paused') return done(null);
 				return this.#ground.resume(path, done);
 			case 'reload':
 				return;

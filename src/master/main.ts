@@ -8,6 +8,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { nanoid } from 'nanoid';
 import type { TreeOperation } from '../../machines/agenda.ts';
+import { stopWithoutAngel } from '../../machines/angel.ts';
 import type { SupervisorEnd } from '../../machines/master.ts';
 import { describe } from '../../machines/operations.ts';
 import { type OperationBySignal, requestOf, type Signal } from '../../machines/signals.ts';
@@ -97,13 +98,13 @@ function release(): void {
 /** The link has ended with the angel. What was being stopped already is stopped all the same. */
 function loseAngel(): void {
 	if (ended) return;
-	const stops = loaded !== null && tree !== null && host !== null && (loaded.onAngelLoss === 'stop' || asked !== null);
-	const what = stops ? 'the tree is stopped' : 'the workers go on serving, and the next run of the tree takes them over';
+	const mode = loaded === null || tree === null || host === null ? null : stopWithoutAngel(loaded.onAngelLoss, asked);
+	const what = mode !== null ? 'the tree is stopped' : 'the workers go on serving, and the next run of the tree takes them over';
 	news('error', 'angel.lost', `the angel was killed: ${what}`);
-	if (!stops) return end(1, []);
+	if (mode === null) return end(1, []);
 	standIn = new StandIn({ dir, processes: (host as ProcessHost).processes, hear });
 	setTimeout(() => (tree as Tree).stop('kill'), (loaded as TreeSpec).stopTimeoutMs);
-	(tree as Tree).stop(asked ?? 'drain');
+	(tree as Tree).stop(mode);
 }
 
 /** Says how it ended, and goes as soon as that is on its way. */
