@@ -85,6 +85,7 @@ class Place {
 			});
 			socket.once('close', () => this.#sockets.delete(socket));
 			speak(socket);
+			this.#look();
 		});
 		this.#master = master;
 		return new Promise((resolve) => master.listen(this.control, resolve));
@@ -112,7 +113,7 @@ class Place {
 		for (const look of this.#waiting) look();
 	}
 
-	/** Until a condition holds; looked at whenever something is heard or printed. */
+	/** Until a condition holds; looked at whenever somebody comes, or something is heard or printed. */
 	until(what: string, holds: () => boolean): Promise<void> {
 		let look = () => {};
 		const promise = new Promise<void>((resolve) => {
@@ -547,9 +548,10 @@ test('what a worker starts does not speak in its name, though it keeps its mark'
 		const worker = place.start(
 			`import { fork } from 'node:child_process';
 			if (process.argv[2] === 'child') console.log(process.env.CHOIR_WORKER, process.env.CHOIR_TOKEN, process.env.CHOIR_CONTROL, process.listenerCount('SIGTERM'));
-			else fork(process.argv[1], ['child']).once('exit', () => console.log('done'));`,
+			else { fork(process.argv[1], ['child']).once('exit', () => console.log('done')); ${idle} }`,
 		);
-		await worker.ended();
+		await worker.prints('done');
+		await place.hears('hello');
 		assert.match(worker.printed, `id-1 undefined ${place.control} 0`);
 		assert.is(place.count('hello'), 1);
 	}));

@@ -7,9 +7,9 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { TreeSpec } from '../../machines/spec.ts';
 import { digest } from '../spec/build.ts';
-import { needsBundle } from '../spec/bundle.ts';
+import { type Bundle, needsBundle } from '../spec/bundle.ts';
 import { checkSpec, resolveSpec } from '../spec/check.ts';
-import { contentsOf, digestOfModule } from '../spec/contents.ts';
+import { contentsOf, ModuleDigests } from '../spec/contents.ts';
 import { inspectSpec } from '../spec/inspection.ts';
 import { loadSpec, SpecLoadError } from '../spec/load.ts';
 import { contentsIn, type Prepared, type SavedGeneration, type Unprepared, type Versions } from './reloads.ts';
@@ -39,6 +39,7 @@ export class SpecVersions implements Versions {
 	readonly #contents: Map<string, string>;
 	/** What the children run, by generation. */
 	readonly #known: Map<number, ReadonlyMap<string, string>>;
+	readonly #digests = new ModuleDigests();
 
 	constructor(options: VersionsOptions) {
 		this.#options = options;
@@ -69,7 +70,7 @@ export class SpecVersions implements Versions {
 		const file = hash === undefined ? null : this.#keptAs(hash);
 		if (file === null || !fs.existsSync(file)) return null;
 		const source = path.resolve(this.#base, module);
-		const isAsItWas = !needsBundle(source) && (await digestOfModule(source).catch(() => null)) === hash;
+		const isAsItWas = !needsBundle(source) && (await this.#digestOf(source)) === hash;
 		return isAsItWas ? null : file;
 	}
 
@@ -103,7 +104,7 @@ export class SpecVersions implements Versions {
 		const text = fs.readFileSync(tried.bundle);
 		const bundle = digest(text);
 		if (!keep) {
-			const contents = await contentsOf(this.#base, contentsIn(tried.outline.root), this.#cacheDir);
+			const contents = await contentsOf(this.#base, contentsIn(tried.outline.root), this.#cacheDir, { digests: this.#digests });
 			return { spec: tried.outline, file: tried.bundle, bundle, contents };
 		}
 		// A name of its own: what has been imported once is not read again. A module cannot be unloaded either, so each version that was
@@ -121,14 +122,23 @@ export class SpecVersions implements Versions {
 	}
 
 	#contentsOf({ root }: TreeSpec): Promise<Map<string, string>> {
-		return contentsOf(this.#base, contentsIn(root), this.#cacheDir, async ({ file, hash }) => {
+		const keep = async ({ file, hash }: Bundle) => {
 			const kept = this.#keptAs(hash);
 			if (fs.existsSync(kept)) return;
 			// Nobody finds half a file.
 			const aside = `${kept}.${randomUUID()}`;
 			await fs.promises.copyFile(file, aside);
 			await fs.promises.rename(aside, kept);
-		});
+		};
+		return contentsOf(this.#base, contentsIn(root), this.#cacheDir, { keep, digests: this.#digests });
+	}
+
+	async #digestOf(source: string): Promise<string | null> {
+		try {
+			return await this.#digests.of(source);
+		} catch {
+			return null;
+		}
 	}
 
 	/** Of modules that Node runs as they are a copy is made in the background. */

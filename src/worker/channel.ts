@@ -1,5 +1,5 @@
 /** The channel from a worker to its master: it keeps nothing alive, survives the master, and repeats what the next one must know. */
-import net from 'node:net';
+import { connect, type Socket } from 'node:net';
 
 export type Word = { do: string; [param: string]: unknown };
 
@@ -12,8 +12,10 @@ export interface ChannelOptions {
 	hear: (word: Word) => void;
 }
 
-/** The program goes first: what it takes to connect would make it serve later. With its first word the channel comes at once. */
-const CONNECT_MS = 20;
+/** The program goes first: what it takes to connect would make it serve later. */
+const CONNECT_MS = 60;
+/** With its first word it connects sooner, by so many turns of its loop: a client that has waited is accepted in one, and has its answer some turns later. */
+const CONNECT_TURNS = 10;
 const RECONNECT_FROM_MS = 50;
 const RECONNECT_TO_MS = 1_000;
 /** What a master says is short; beyond this it is none. */
@@ -27,7 +29,8 @@ export class Channel {
 	readonly #options: ChannelOptions;
 	/** Until it connects for the first time. */
 	#waiting: NodeJS.Timeout | null;
-	#socket: net.Socket | null = null;
+	#isDue = false;
+	#socket: Socket | null = null;
 	#connected = false;
 	#connectedAt = 0;
 	#retryMs = RECONNECT_FROM_MS;
@@ -41,20 +44,28 @@ export class Channel {
 	constructor(options: ChannelOptions) {
 		this.#options = options;
 		this.#waiting = setTimeout(() => this.#begin(), CONNECT_MS).unref();
-		if (options.heartbeatMs > 0) setInterval(() => this.#beat(), options.heartbeatMs).unref();
 	}
 
 	/** Says something; `standing` words are repeated to a new master. Without a master what is not standing is dropped. */
 	say(word: Word, { standing = false }: { standing?: boolean } = {}): void {
 		if (standing) this.#standing.set(word.do, word);
-		if (this.#waiting !== null) setImmediate(() => this.#begin()).unref();
+		if (this.#waiting !== null && !this.#isDue) {
+			this.#isDue = true;
+			this.#beginIn(CONNECT_TURNS);
+		}
 		if (!this.#connected) return;
 		const taken = this.#write(word);
 		this.#behind ||= standing && !taken;
 	}
 
 	sayPeak(): void {
+		if (!this.#connected) return;
 		this.say({ do: 'rss', maxRssBytes: process.resourceUsage().maxRSS * 1024 });
+	}
+
+	/** Its loop may not rest before that. */
+	#beginIn(turns: number): void {
+		setImmediate(() => (turns > 1 ? this.#beginIn(turns - 1) : this.#begin()));
 	}
 
 	#begin(): void {
@@ -62,6 +73,8 @@ export class Channel {
 		clearTimeout(this.#waiting);
 		this.#waiting = null;
 		this.#connect();
+		const { heartbeatMs } = this.#options;
+		if (heartbeatMs > 0) setInterval(() => this.#beat(), heartbeatMs).unref();
 	}
 
 	#beat(): void {
@@ -71,7 +84,7 @@ export class Channel {
 	}
 
 	#connect(): void {
-		const socket = net.connect(this.#options.path);
+		const socket = connect(this.#options.path);
 		this.#socket = socket;
 		socket.unref();
 		socket.setEncoding('utf8');

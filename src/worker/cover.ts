@@ -2,7 +2,7 @@
  * Covering for siblings: where each instance has a socket of its own, this worker accepts on that of another one while nobody
  * else does. It has the descriptors from its start; which to accept on its master says.
  */
-import net from 'node:net';
+import type { Server } from 'node:net';
 import { openSocket } from './give-back.ts';
 
 /** Descriptors of one socket of a sibling; each can be listened on once, for to stop listening is to close it. */
@@ -23,14 +23,12 @@ interface Handle {
 }
 
 const BACKLOG = 511;
-const open = (net as unknown as { _createServerHandle(address: null, port: null, type: null, fd: number): Handle | number })
-	._createServerHandle;
 
 export class Cover {
 	readonly #spares: readonly Spare[];
 	readonly #handles = new Map<Spare, Handle>();
 	/** Of this program, by the name of what it listens on. */
-	readonly #servers = new Map<string, net.Server>();
+	readonly #servers = new Map<string, Server>();
 	#wanted: readonly number[] = [];
 
 	constructor(spares: readonly Spare[]) {
@@ -44,13 +42,13 @@ export class Cover {
 	}
 
 	/** A server listens on the held socket of that name. */
-	begin(name: string, server: net.Server): void {
+	begin(name: string, server: Server): void {
 		this.#servers.set(name, server);
 		this.#settle();
 	}
 
 	/** It accepts no more, and so nobody's connections. */
-	end(server: net.Server): void {
+	end(server: Server): void {
 		for (const [name, each] of this.#servers) {
 			if (each !== server) continue;
 			this.#servers.delete(name);
@@ -78,13 +76,13 @@ export class Cover {
 	}
 
 	/** A second handle below the same server: to the server, and to all that hangs on it, there is no difference. */
-	#accept(spare: Spare, server: net.Server): void {
+	#accept(spare: Spare, server: Server): void {
 		const own = (server as unknown as { _handle: Handle | null })._handle;
 		const owner = Object.getOwnPropertySymbols(own ?? {}).find(({ description }) => description === 'owner_symbol');
 		const fd = spare.fds.pop();
 		if (own === null || owner === undefined || fd === undefined) return;
-		const handle = open(null, null, null, fd);
-		if (typeof handle === 'number') return;
+		const handle = openSocket(fd) as Handle | null;
+		if (handle === null) return;
 		handle.onconnection = own.onconnection;
 		handle[owner] = server;
 		// The program lives as long as its own socket is listened on.

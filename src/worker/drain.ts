@@ -1,7 +1,7 @@
 /** How a Node program drains: it stops accepting, finishes what is under way, lets idle connections go, and ends when its loop is empty. */
 import type http from 'node:http';
 import type http2 from 'node:http2';
-import net from 'node:net';
+import { Server, type Socket } from 'node:net';
 import { ownListeners } from './armed.ts';
 import { workerState } from './state.ts';
 
@@ -10,13 +10,13 @@ const IDLE_GRACE_MS = 1_000;
 const LOOK_MS = 100;
 
 /** A connection of HTTP/1 with the response that is under way on it (a name that Node has kept since its first versions), or a session of HTTP/2. */
-type Connection = (net.Socket & { _httpMessage?: http.ServerResponse | null }) | http2.ServerHttp2Session;
+type Connection = (Socket & { _httpMessage?: http.ServerResponse | null }) | http2.ServerHttp2Session;
 
 /** Servers that have listened, with their connections. */
-const servers = new Map<net.Server, Set<Connection>>();
+const servers = new Map<Server, Set<Connection>>();
 let draining = false;
 
-export function track(server: net.Server): void {
+export function track(server: Server): void {
 	if (servers.has(server)) return;
 	const connections = new Set<Connection>();
 	const keep = (connection: Connection) => {
@@ -61,7 +61,7 @@ export async function drain({ told }: { told: boolean }): Promise<void> {
 }
 
 /** Whether it speaks HTTP/1, with or without TLS. By what it can: to load `node:http` costs a program that needs none. */
-function isWeb(server: net.Server): server is http.Server {
+function isWeb(server: Server): server is http.Server {
 	return typeof (server as Partial<http.Server>).closeIdleConnections === 'function';
 }
 
@@ -69,7 +69,7 @@ function closeServers(): void {
 	for (const [server, connections] of servers) {
 		if (isWeb(server)) {
 			// Its own close() would end idle connections at once, under the hands of their clients.
-			net.Server.prototype.close.call(server);
+			Server.prototype.close.call(server);
 			server.prependListener('request', (_request: unknown, response: http.ServerResponse) => {
 				response.shouldKeepAlive = false;
 			});

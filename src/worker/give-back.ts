@@ -1,7 +1,12 @@
 /** Giving the held sockets to a new angel, whose predecessor was killed: this worker and its siblings are then all who hold them. */
-import net from 'node:net';
+import { _createServerHandle } from 'node:net';
 import { passSocket } from './pass.ts';
 import type { Listening, WorkerState } from './state.ts';
+
+declare module 'node:net' {
+	/** As Node itself makes what is below a server; a number is an error. */
+	function _createServerHandle(address: null, port: null, type: null, fd: number): object | number;
+}
 
 interface Asked {
 	index: number;
@@ -33,7 +38,6 @@ function socketOf({ servers }: WorkerState, listening: Listening): unknown {
 
 /** It is never closed: to close it would close the descriptor, which the program may still want. */
 export function openSocket(fd: number): unknown {
-	const open = (net as unknown as { _createServerHandle(address: null, port: null, type: null, fd: number): unknown })._createServerHandle;
-	const handle = open(null, null, null, fd);
+	const handle = _createServerHandle(null, null, null, fd);
 	return typeof handle === 'number' ? null : handle;
 }

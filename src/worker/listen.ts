@@ -1,14 +1,14 @@
 /** What becomes of `listen()` in a worker: a declared address means the socket that the angel holds, and every server is known for the drain. */
-import net from 'node:net';
+import { Server } from 'node:net';
 import { track } from './drain.ts';
 import { type Listening, sayReady, type WorkerState } from './state.ts';
 
 /** A program that listens on a declared port gets the socket that the angel holds. */
 export function patchListen(state: WorkerState): void {
-	const listen = net.Server.prototype.listen as (...args: unknown[]) => net.Server;
+	const listen = Server.prototype.listen as (...args: unknown[]) => Server;
 	// A server closes its descriptor with itself, and the number may then be another file's.
 	const given = state.servers;
-	net.Server.prototype.listen = function (this: net.Server, ...args: unknown[]): net.Server {
+	Server.prototype.listen = function (this: Server, ...args: unknown[]): Server {
 		track(this);
 		const byFd = state.listen.find(({ fd }) => (args[0] as { fd?: unknown } | null | undefined)?.fd === fd);
 		if (byFd !== undefined && given.has(byFd))
@@ -31,10 +31,10 @@ export function patchListen(state: WorkerState): void {
 			return this;
 		}
 		return listen.apply(this, held !== null && byFd === undefined ? argumentsFor(held, args) : args);
-	} as typeof net.Server.prototype.listen;
+	} as typeof Server.prototype.listen;
 	if (state.cover === null && state.standby === null && state.accepting === null) return;
-	const { close } = net.Server.prototype;
-	net.Server.prototype.close = function (this: net.Server, ...args: Parameters<typeof close>) {
+	const { close } = Server.prototype;
+	Server.prototype.close = function (this: Server, ...args: Parameters<typeof close>) {
 		state.cover?.end(this);
 		state.accepting?.end(this);
 		return close.apply(this, args);

@@ -3,7 +3,7 @@
  * It is Node's own way, by which cluster hands sockets to its workers; there is no other name for it than these bindings.
  * One connection passes one socket, with a line that says which.
  */
-import net from 'node:net';
+import { createServer, type Server } from 'node:net';
 
 /** What is below a server. */
 export interface Passed {
@@ -53,8 +53,8 @@ export function passSocket(path: string, line: string, socket: unknown): void {
 }
 
 /** Listens for sockets that are passed. What comes without one, or too late, is dropped. */
-export function receiveSockets(path: string, take: (line: string, socket: Passed) => void): Promise<net.Server> {
-	const server = net.createServer({ pauseOnConnect: true }, (connection) => {
+export function receiveSockets(path: string, take: (line: string, socket: Passed) => void): Promise<Server> {
+	const server = createServer({ pauseOnConnect: true }, (connection) => {
 		const { Pipe, constants } = binding('pipe_wrap');
 		const pipe = new Pipe(constants.IPC);
 		const late = setTimeout(() => end(), PASS_MS);

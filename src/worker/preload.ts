@@ -1,6 +1,7 @@
 /**
- * Loaded before a user's module: `node --import preload.js module`. It arms the signals first, then speaks to the master for
+ * Loaded before a user's module: `node --require preload.cjs module`. It arms the signals first, then speaks to the master for
  * programs that know nothing of choir: it beats, says ready when they listen, hands them the held sockets and drains them.
+ * Each start waits for it. So what it needs of Node is imported by name: built as CommonJS, a whole module would be copied.
  */
 import { requestOf, type Signal } from '../../machines/signals.ts';
 import { Accepting } from './accepting.ts';

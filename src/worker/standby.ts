@@ -2,7 +2,7 @@
  * A spare: its program is loaded, and what would put it to work waits. `listen()` on a declared address is kept and carried out when it takes
  * the place of a child; then its path, its sockets and its output are that child's.
  */
-import fs from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import type net from 'node:net';
 import { Cover, type Spare as Slot } from './cover.ts';
 import { sayReady, type WorkerState } from './state.ts';
@@ -97,7 +97,7 @@ export class Standby {
  */
 function printTo(file: string): void {
 	for (const stream of [1, 2]) {
-		fs.closeSync(stream);
-		if (fs.openSync(file, 'a', 0o600) !== stream) process.kill(process.pid, 'SIGKILL');
+		closeSync(stream);
+		if (openSync(file, 'a', 0o600) !== stream) process.kill(process.pid, 'SIGKILL');
 	}
 }
