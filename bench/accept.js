@@ -8,8 +8,8 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { cleanUp, dir, environment, pause, until, write } from './place.js';
 
-const SECONDS = 4;
-const TURNS = 3;
+const SECONDS = 2;
+const TURNS = 9;
 const CONNECTIONS = 64;
 const ROUNDS = 10;
 const PORT = 18_080;
@@ -141,6 +141,12 @@ try {
 	console.log(`Node ${process.version}, ${CONNECTIONS} connections, ${SECONDS} s each, the median of ${TURNS}, and the worst spread\n`);
 	console.log('| two workers | keep-alive, spread in % | connection per request, spread in % |\n| --- | --- | --- |');
 	const seen = new Map(contenders.map(([name]) => [name, []]));
+	/** Turn by turn: those beside each other have had the same machine. */
+	const beside = (name, which) => {
+		const times = seen.get(name).map((each, turn) => each[which].perSecond / seen.get(contenders[2][0])[turn][which].perSecond);
+		times.sort((a, b) => a - b);
+		return [0.5, 0.25, 0.75].map((share) => times[Math.floor(times.length * share)].toFixed(2)).join(', ');
+	};
 	// In turn, several times: what else the machine does hits them all.
 	for (let turn = 0; turn < TURNS; turn++)
 		for (const [name, args] of contenders)
@@ -149,6 +155,10 @@ try {
 		const [kept, fresh] = [0, 1].map((which) => middle(seen.get(name).map((each) => each[which])));
 		console.log(`| ${name} | ${kept} | ${fresh} |`);
 	}
+	console.log(
+		'\n| × node:cluster, of each turn: the median, and the quartiles | keep-alive | connection per request |\n| --- | --- | --- |',
+	);
+	for (const [name] of contenders.slice(0, 2)) console.log(`| ${name} | ${[0, 1].map((which) => beside(name, which)).join(' | ')} |`);
 	console.log(`\n| one of two is SIGKILLed: the longest wait, ${ROUNDS} times |\n| --- |`);
 	for (const [name, tree] of [
 		['held, as by default', 'slots'],

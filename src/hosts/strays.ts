@@ -1,8 +1,8 @@
 /** What the dead have left running: it carries their mark in its environment, unless it wiped it. */
 import { allPids, killOne, startedWith } from './proc.ts';
 
-/** Deaths within so many ms share one look. */
-const SHARED_MS = 50;
+/** Deaths within so many ms share one look, and the next incarnation has its start to itself. */
+const SHARED_MS = 250;
 const AT_ONCE = 8;
 
 export class Strays {
