@@ -234,7 +234,7 @@ test('a program that stops answering its probes is hung and replaced', async () 
 			live: { http: 'http://127.0.0.1:${port}', every: '100ms', timeout: '1s', failures: 2 },
 		})`,
 		`command('exec', {
-			run: ['sh', '-c', 'rm -f sick; exec sleep 1000'],
+			run: ['sh', '-c', 'rm -f sick; echo well; exec sleep 1000'], ready: { output: /well/ },
 			live: { exec: ['test', '!', '-e', 'sick'], every: '100ms', timeout: '2s', failures: 3 },
 		})`,
 	];
