@@ -45,6 +45,16 @@ test('a digest is taken again only when the module, or what it imports, was touc
 		assert.equal(seen.size, 1 + steps.length);
 	}));
 
+test('what a module names, but cannot be looked at, is as good as missing', () =>
+	inFolder(async (write) => {
+		write('part.mjs', 'a file, and no folder');
+		const entry = write('main.mjs', "// as in import './part.mjs/more'");
+		const digests = new ModuleDigests(() => Date.now() + LATER_MS);
+		assert.equal(digests.of(entry) instanceof Promise, true);
+		const first = await digests.of(entry);
+		assert.equal(digests.of(entry), first);
+	}));
+
 test('what was written just now is read again: the next writing might not show', () =>
 	inFolder(async (write) => {
 		const entry = write('main.mjs', 'one');

@@ -42,8 +42,13 @@ export async function contentsOf(
 
 /** What of a file changes when it is written to; null: it was written to just now, and may be again without a difference. */
 function markOf(file: string, now: number): string | null {
-	const stat = fs.statSync(file, { bigint: true, throwIfNoEntry: false });
-	if (stat === undefined) return 'none';
+	let stat: fs.BigIntStats;
+	try {
+		stat = fs.statSync(file, { bigint: true });
+	} catch {
+		// Missing, or below what is no folder, or not for us to see: it has no part in the digest.
+		return 'none';
+	}
 	if (now - Number(stat.ctimeMs) < YOUNG_MS) return null;
 	return [stat.dev, stat.ino, stat.size, stat.mtimeNs, stat.ctimeNs].join();
 }
