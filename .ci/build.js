@@ -22,7 +22,8 @@ try {
 	const small = { bundle: true, platform: 'node', target: 'node20', minifyWhitespace: true, minifySyntax: true };
 	// What is required comes sooner than what is imported, by some milliseconds of each start of a worker.
 	const preload = path.join(aside, 'src/worker/preload.js');
-	await build({ ...small, entryPoints: [preload], outfile: preload.replace(/js$/, 'cjs'), format: 'cjs', logLevel: 'warning' });
+	const required = { ...small, minifyIdentifiers: true, format: 'cjs', logLevel: 'warning' };
+	await build({ ...required, entryPoints: [preload], outfile: preload.replace(/js$/, 'cjs') });
 	fs.rmSync(preload);
 	await build({
 		...small,

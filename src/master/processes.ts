@@ -109,7 +109,8 @@ export class ProcessHost implements Host {
 			const maxRssBytes = peaks.length > 0 ? Math.max(...peaks) : null;
 			const { code, signal } = message;
 			this.#options.tell(message.workerId, { type: 'process.exited', code, signal, maxRssBytes, at: this.#options.now() });
-			this.#options.link.send({ do: 'heard', workerId: message.workerId });
+			// After what follows from it: the angel would read this first, and start the next one later.
+			setImmediate(() => this.#options.link.send({ do: 'heard', workerId: message.workerId }));
 		}
 	}
 
