@@ -8,12 +8,16 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { cleanUp, dir, environment, pause, until, write } from './place.js';
 
-const SECONDS = 2;
-const TURNS = 9;
+const SECONDS = 1;
+/** Processes start anew so often, since V8 does not make the same of a program each time, and take turns so often each time. */
+const STARTS = 4;
+const TURNS = 8;
 const CONNECTIONS = 64;
 const ROUNDS = 10;
-const PORT = 18_080;
+/** Longer than a worker takes to write its count down. */
+const COUNTED_MS = 150;
 const choir = fileURLToPath(new URL('../bin/choir.js', import.meta.url));
+const ports = { slots: 18_080, shared: 18_081, cluster: 18_082, single: 18_083, uncovered: 18_084 };
 
 /** Answers, and writes down now and then how often it has. */
 const serve = `
@@ -24,83 +28,91 @@ const serve = `
 	const server = http.createServer((_, response) => { count += 1; response.end('ok'); });
 	setInterval(() => { if (count > written) fs.writeFileSync(process.env.COUNTS + '/' + process.pid, String((written = count))); }, 100).unref();
 `;
-const counts = path.join(dir, 'counts');
-fs.mkdirSync(counts);
-write('held.cjs', `${serve} server.listen(${PORT}, '127.0.0.1');`);
+const countsOf = (name) => path.join(dir, `counts.${name}`);
+write('held.cjs', `${serve} server.listen(Number(process.env.PORT), '127.0.0.1');`);
 write('bare.cjs', `${serve} server.listen({ fd: 3 }, () => console.log('up'));`);
 write(
 	'cluster.cjs',
-	`const cluster = require('node:cluster');
-	if (cluster.isPrimary) { cluster.fork(); cluster.fork(); } else { ${serve} server.listen(${PORT}, '127.0.0.1'); }`,
+	"const cluster = require('node:cluster'); if (cluster.isPrimary) { cluster.fork(); cluster.fork(); } else require('./held.cjs');",
 );
-write('single.cjs', `${serve} server.listen(${PORT}, '127.0.0.1');`);
 
-const env = { ...environment, COUNTS: counts };
-const listen = `listen: { http: '127.0.0.1:${PORT}' }, instances: 2, env: { COUNTS: '${counts}' }, restart: { backoff: 0 }`;
 const specs = {
-	slots: `node('web', { module: './held.cjs', ${listen} })`,
-	shared: `node('web', { module: './held.cjs', accept: 'shared', ${listen} })`,
-	uncovered: `command('web', { run: [process.execPath, 'bare.cjs'], accept: 'slots', ready: { output: /up/ }, ${listen} })`,
+	slots: `node('web', { module: './held.cjs',`,
+	shared: `node('web', { module: './held.cjs', accept: 'shared',`,
+	uncovered: `command('web', { run: [process.execPath, 'bare.cjs'], accept: 'slots', ready: { output: /up/ },`,
 };
 for (const [name, child] of Object.entries(specs))
 	write(
 		`${name}.ts`,
 		`import { command, node, tree } from 'choir';
-		export default tree('${name}', { view: false, intensity: { restarts: 1000, within: '1m' }, children: [${child}] });`,
+		export default tree('${name}', { view: false, intensity: { restarts: 1000, within: '1m' }, children: [
+			${child} listen: { http: '127.0.0.1:${ports[name]}' }, instances: 2, env: { COUNTS: '${countsOf(name)}', PORT: '${ports[name]}' }, restart: { backoff: 0 } }),
+		] });`,
 	);
 
-function get(agent) {
+function get(port, agent) {
 	return new Promise((resolve) => {
 		const from = performance.now();
 		const end = (ok) => resolve({ ok, ms: performance.now() - from });
 		http
-			.get({ host: '127.0.0.1', port: PORT, agent }, (response) => response.resume().once('end', () => end(true)))
+			.get({ host: '127.0.0.1', port, agent }, (response) => response.resume().once('end', () => end(true)))
 			.once('error', () => end(false));
 	});
 }
 
-/** Runs a contender, and ends it. */
-async function during(args, body) {
-	for (const file of fs.readdirSync(counts)) fs.rmSync(path.join(counts, file));
-	const child = spawn(process.execPath, args, { cwd: dir, env, stdio: ['ignore', 'ignore', 'inherit'] });
-	const ended = new Promise((resolve) => child.once('exit', resolve));
+/** Runs contenders, by name, side by side, and ends them. */
+async function during(names, body) {
+	const children = names.map((name) => {
+		fs.rmSync(countsOf(name), { recursive: true, force: true });
+		fs.mkdirSync(countsOf(name));
+		const args = name in specs ? [choir, 'run', `${name}.ts`] : [name === 'cluster' ? 'cluster.cjs' : 'held.cjs'];
+		const env = { ...environment, COUNTS: countsOf(name), PORT: String(ports[name]) };
+		return spawn(process.execPath, args, { cwd: dir, env, stdio: ['ignore', 'ignore', 'inherit'] });
+	});
+	const ended = children.map((child) => new Promise((resolve) => child.once('exit', resolve)));
 	try {
-		await until(async () => (await get(false)).ok, 20_000, `an answer of ${args.at(-1)}`);
-		// All of it is up.
+		for (const name of names) await until(async () => (await get(ports[name], false)).ok, 20_000, `an answer of ${name}`);
+		// All of them are up.
 		await pause(1_000);
-		return await body(child);
+		return await body();
 	} finally {
-		child.kill('SIGTERM');
-		await ended;
+		for (const child of children) child.kill('SIGTERM');
+		await Promise.all(ended);
 	}
 }
 
-function wrk(headers) {
-	const text = execFileSync('wrk', ['-t1', `-c${CONNECTIONS}`, `-d${SECONDS}s`, ...headers, `http://127.0.0.1:${PORT}/`], {
+function wrk(port, headers) {
+	const text = execFileSync('wrk', ['-t1', `-c${CONNECTIONS}`, `-d${SECONDS}s`, ...headers, `http://127.0.0.1:${port}/`], {
 		encoding: 'utf8',
 	});
 	return Number(/Requests\/sec:\s+([\d.]+)/.exec(text)?.[1]);
 }
 
-const countsNow = () => new Map(fs.readdirSync(counts).map((pid) => [pid, Number(fs.readFileSync(path.join(counts, pid), 'utf8'))]));
-
-/** Requests per second, and how they were spread, in percent of all. */
-async function rate(headers) {
-	await pause(300);
-	const before = countsNow();
-	const perSecond = wrk(headers);
-	await pause(300);
-	const shares = [...countsNow()].map(([pid, count]) => count - (before.get(pid) ?? 0)).sort((a, b) => b - a);
-	const sum = shares.reduce((one, other) => one + other, 0);
-	return { perSecond, spread: shares.slice(0, 2).map((share) => Math.round((100 * share) / sum)) };
+/** How often each worker has answered, and what processor time it has had, in ns. */
+function usage(name) {
+	return new Map(
+		fs.readdirSync(countsOf(name)).map((pid) => {
+			const threads = fs.readdirSync(`/proc/${pid}/task`).map((tid) => fs.readFileSync(`/proc/${pid}/task/${tid}/schedstat`, 'utf8'));
+			const ns = threads.reduce((sum, text) => sum + Number(text.split(' ')[0]), 0);
+			return [pid, { count: Number(fs.readFileSync(path.join(countsOf(name), pid), 'utf8')), ns }];
+		}),
+	);
 }
 
-/** The median of the rates, and the worst of the spreads. */
-function middle(rates) {
-	const sorted = rates.map(({ perSecond }) => perSecond).sort((a, b) => a - b);
-	const [worst] = rates.map(({ spread }) => spread).sort(([a], [b]) => b - a);
-	return `${(sorted[Math.floor(sorted.length / 2)] / 1000).toFixed(1)}k/s, ${worst.join('/')}`;
+/** Requests per second, how they were spread, in percent of all, and the workers' processor time for one, in µs. */
+async function rate(name, headers) {
+	await pause(COUNTED_MS);
+	const before = usage(name);
+	const perSecond = wrk(ports[name], headers);
+	await pause(COUNTED_MS);
+	const more = [...usage(name)].map(([pid, { count, ns }]) => [count - (before.get(pid)?.count ?? 0), ns - (before.get(pid)?.ns ?? 0)]);
+	const [answers, ns] = [0, 1].map((which) => more.reduce((sum, each) => sum + each[which], 0));
+	const shares = more.map(([count]) => Math.round((100 * count) / answers)).sort((a, b) => b - a);
+	return { perSecond, shares: shares.slice(0, 2), perRequest: ns / answers / 1_000 };
 }
+
+const quantile = (numbers, share) => [...numbers].sort((a, b) => a - b)[Math.min(numbers.length - 1, Math.floor(numbers.length * share))];
+const median = (numbers) => quantile(numbers, 0.5);
 
 /** The longest that anybody waits when one of two is killed: the worst of eight clients, in each of some rounds. */
 async function stalls(tree) {
@@ -111,13 +123,15 @@ async function stalls(tree) {
 		let slowest = 0;
 		const askers = Array.from({ length: 8 }, async () => {
 			while (!over) {
-				const { ok, ms } = await get(agent);
+				const { ok, ms } = await get(ports[tree], agent);
 				if (ok) slowest = Math.max(slowest, ms);
 				await pause(2);
 			}
 		});
 		await pause(500);
-		const { children } = JSON.parse(execFileSync(process.execPath, [choir, 'status', tree, '--json'], { env, cwd: dir, encoding: 'utf8' }));
+		const { children } = JSON.parse(
+			execFileSync(process.execPath, [choir, 'status', tree, '--json'], { env: environment, cwd: dir, encoding: 'utf8' }),
+		);
 		// Asking has held up the clients, which are in this process.
 		await pause(300);
 		slowest = 0;
@@ -132,40 +146,41 @@ async function stalls(tree) {
 }
 
 try {
-	const contenders = [
-		['held, as by default', [choir, 'run', 'slots.ts']],
-		['held, shared', [choir, 'run', 'shared.ts']],
-		['node:cluster, round robin', ['cluster.cjs']],
-		['one process', ['single.cjs']],
-	];
-	console.log(`Node ${process.version}, ${CONNECTIONS} connections, ${SECONDS} s each, the median of ${TURNS}, and the worst spread\n`);
-	console.log('| two workers | keep-alive, spread in % | connection per request, spread in % |\n| --- | --- | --- |');
-	const seen = new Map(contenders.map(([name]) => [name, []]));
-	/** Turn by turn: those beside each other have had the same machine. */
-	const beside = (name, which) => {
-		const times = seen.get(name).map((each, turn) => each[which].perSecond / seen.get(contenders[2][0])[turn][which].perSecond);
-		times.sort((a, b) => a - b);
-		return [0.5, 0.25, 0.75].map((share) => times[Math.floor(times.length * share)].toFixed(2)).join(', ');
-	};
-	// In turn, several times: what else the machine does hits them all.
-	for (let turn = 0; turn < TURNS; turn++)
-		for (const [name, args] of contenders)
-			seen.get(name).push(await during(args, async () => [await rate([]), await rate(['-H', 'Connection: close'])]));
-	for (const [name] of contenders) {
-		const [kept, fresh] = [0, 1].map((which) => middle(seen.get(name).map((each) => each[which])));
-		console.log(`| ${name} | ${kept} | ${fresh} |`);
+	const contenders = { slots: 'held, a socket each', shared: 'held, shared', cluster: 'node:cluster, round robin', single: 'one process' };
+	const names = Object.keys(contenders);
+	const ways = { 'keep-alive': [], 'connection per request': ['-H', 'Connection: close'] };
+	const seen = Object.fromEntries(Object.keys(ways).map((way) => [way, Object.fromEntries(names.map((name) => [name, []]))]));
+	for (let start = 0; start < STARTS; start++)
+		await during(names, async () => {
+			// What is run for the first time is compiled first.
+			for (const name of names) wrk(ports[name], []);
+			// In turn: what else the machine does hits them all.
+			for (let turn = 0; turn < TURNS; turn++)
+				for (const [way, headers] of Object.entries(ways)) for (const name of names) seen[way][name].push(await rate(name, headers));
+		});
+	console.log(`Node ${process.version}, ${CONNECTIONS} connections, ${SECONDS} s each, ${STARTS * TURNS} times`);
+	for (const [way, rates] of Object.entries(seen)) {
+		console.log(
+			`\n| ${way} | requests/s | × cluster, turn by turn: median, quartiles | µs of the workers for one, × cluster | spread, worst |`,
+		);
+		console.log('| --- | ---: | ---: | ---: | ---: |');
+		for (const name of names) {
+			const all = rates[name];
+			const times = all.map(({ perSecond }, turn) => perSecond / rates.cluster[turn].perSecond);
+			const costs = all.map(({ perRequest }, turn) => perRequest / rates.cluster[turn].perRequest);
+			const [worst] = all.map(({ shares }) => shares).sort(([a], [b]) => b - a);
+			console.log(
+				`| ${contenders[name]} | ${(median(all.map(({ perSecond }) => perSecond)) / 1000).toFixed(1)}k | ${[0.5, 0.25, 0.75].map((share) => quantile(times, share).toFixed(2)).join(', ')} | ${median(all.map(({ perRequest }) => perRequest)).toFixed(1)}, ${median(costs).toFixed(2)} | ${worst.join('/')} |`,
+			);
+		}
 	}
-	console.log(
-		'\n| × node:cluster, of each turn: the median, and the quartiles | keep-alive | connection per request |\n| --- | --- | --- |',
-	);
-	for (const [name] of contenders.slice(0, 2)) console.log(`| ${name} | ${[0, 1].map((which) => beside(name, which)).join(' | ')} |`);
 	console.log(`\n| one of two is SIGKILLed: the longest wait, ${ROUNDS} times |\n| --- |`);
 	for (const [name, tree] of [
 		['held, as by default', 'slots'],
 		['a socket each, nobody covers', 'uncovered'],
 		['held, shared', 'shared'],
 	])
-		console.log(`| ${name}: ${await during([choir, 'run', `${tree}.ts`], () => stalls(tree))} |`);
+		console.log(`| ${name}: ${await during([tree], () => stalls(tree))} |`);
 } finally {
 	cleanUp();
 }

@@ -1,5 +1,6 @@
 // What a spare is worth: from SIGKILL until a client that waits is served by the replacement, of a child with one instance, so that nobody
-// covers. A standby, a cold start under choir, and the least that can be done: a spawner that holds the socket and spawns again.
+// covers. A standby, a cold start under choir, and the least that can be done: a spawner that holds the socket and spawns again. The program is
+// the smallest there is: an ES module, and for the cold starts also in CommonJS, which Node loads in another way.
 // By hand, on a machine with nothing else to do: `node bench/standby.js [rounds]`.
 import { execFileSync, spawn } from 'node:child_process';
 import net from 'node:net';
@@ -13,28 +14,38 @@ const ROUNDS = Number(process.argv[2] ?? 40);
 const REST_MS = 900;
 const SERVED_MS = 10_000;
 const choir = fileURLToPath(new URL('../bin/choir.js', import.meta.url));
-const ports = { standby: 18_091, cold: 18_092, bare: 18_093 };
+const ports = { standby: 18_091, cold: 18_092, bare: 18_093, coldCommon: 18_094, bareCommon: 18_095 };
+/** Which file is run, and which standbys there are. */
+const trees = {
+	standby: { module: './standby.mjs', standby: 1 },
+	cold: { module: './cold.mjs', standby: 0 },
+	coldCommon: { module: './coldCommon.cjs', standby: 0 },
+};
 
 /** Says its pid to whoever asks. */
-const serve = (where) => `
-	import http from 'node:http';
+const serve = (head, where) => `
+	${head}
 	http.createServer((_, response) => response.end(String(process.pid))).listen(${where});
 `;
-write('bare.mjs', serve('{ fd: 3 }'));
+const asModule = "import http from 'node:http';";
+const asCommon = "const http = require('node:http');";
+write('bare.mjs', serve(asModule, '{ fd: 3 }'));
+write('bareCommon.cjs', serve(asCommon, '{ fd: 3 }'));
 write(
 	'spawner.cjs',
 	`const { spawn } = require('node:child_process');
-	const handle = require('node:net')._createServerHandle('127.0.0.1', ${ports.bare}, 4);
-	const keep = () => spawn(process.execPath, ['bare.mjs'], { stdio: ['ignore', 'ignore', 'inherit', handle.fd], detached: true }).once('exit', keep);
+	const [file, port] = process.argv.slice(2);
+	const handle = require('node:net')._createServerHandle('127.0.0.1', Number(port), 4);
+	const keep = () => spawn(process.execPath, [file], { stdio: ['ignore', 'ignore', 'inherit', handle.fd], detached: true }).once('exit', keep);
 	keep();`,
 );
-for (const name of ['standby', 'cold']) {
-	write(`${name}.mjs`, serve(`${ports[name]}, '127.0.0.1'`));
-	const child = `node('web', { module: './${name}.mjs', listen: { http: '127.0.0.1:${ports[name]}' }, standby: ${name === 'standby' ? 1 : 0}, restart: { backoff: 0 } })`;
+for (const [name, { module, standby }] of Object.entries(trees)) {
+	write(module, serve(module.endsWith('.mjs') ? asModule : asCommon, `${ports[name]}, '127.0.0.1'`));
+	const child = `node('web', { module: '${module}', listen: { http: '127.0.0.1:${ports[name]}' }, standby: ${standby}, restart: { backoff: 0 } })`;
 	write(
 		`${name}.ts`,
 		`import { node, tree } from 'choir';
-		export default tree('${name}', { view: false, intensity: { restarts: 100_000, within: '1m' }, children: [${child}] });`,
+		export default tree('${name.toLowerCase()}', { view: false, intensity: { restarts: 100_000, within: '1m' }, children: [${child}] });`,
 	);
 }
 
@@ -57,13 +68,15 @@ const quantile = (times, share) =>
 makeReady();
 const command = (...args) =>
 	execFileSync(process.execPath, [choir, ...args], { cwd: dir, env: environment, stdio: ['ignore', 'ignore', 'inherit'] });
-// In the background: nobody prints, as nobody does for the spawner.
-for (const name of ['standby', 'cold']) command('start', `${name}.ts`);
-const spawner = spawn(process.execPath, [path.join(dir, 'spawner.cjs')], {
-	cwd: dir,
-	env: environment,
-	stdio: ['ignore', 'ignore', 'inherit'],
-});
+// In the background: nobody prints, as nobody does for the spawners.
+for (const name of Object.keys(trees)) command('start', `${name}.ts`);
+const spawners = ['bare.mjs', 'bareCommon.cjs'].map((file) =>
+	spawn(process.execPath, [path.join(dir, 'spawner.cjs'), file, String(ports[path.parse(file).name])], {
+		cwd: dir,
+		env: environment,
+		stdio: ['ignore', 'ignore', 'inherit'],
+	}),
+);
 try {
 	const pids = {};
 	for (const [name, port] of Object.entries(ports))
@@ -76,7 +89,7 @@ try {
 			`an answer of ${name}`,
 		);
 	await pause(2_000);
-	const times = { standby: [], cold: [], bare: [] };
+	const times = Object.fromEntries(Object.keys(ports).map((name) => [name, []]));
 	for (let round = 0; round < ROUNDS; round++) {
 		for (const [name, port] of Object.entries(ports)) {
 			await pause(REST_MS);
@@ -92,9 +105,10 @@ try {
 	console.log('| SIGKILL → a waiting client is served (ms) | p50 | p90 | worst |\n| --- | ---: | ---: | ---: |');
 	for (const [name, all] of Object.entries(times))
 		console.log(`| ${name} | ${quantile(all, 0.5)} | ${quantile(all, 0.9)} | ${quantile(all, 1)} |`);
-	console.log(`\ncold: ${(quantile(times.cold, 0.5) / quantile(times.bare, 0.5)).toFixed(2)} × bare`);
+	const ratio = (one, other) => (quantile(times[one], 0.5) / quantile(times[other], 0.5)).toFixed(2);
+	console.log(`\ncold: ${ratio('cold', 'bare')} × bare, in CommonJS ${ratio('coldCommon', 'bareCommon')} × bare`);
 } finally {
-	for (const name of ['standby', 'cold']) command('stop', name);
-	spawner.kill('SIGTERM');
+	for (const name of Object.keys(trees)) command('stop', name.toLowerCase());
+	for (const spawner of spawners) spawner.kill('SIGTERM');
 	cleanUp();
 }
