@@ -161,16 +161,17 @@ try {
 	console.log(`Node ${process.version}, ${CONNECTIONS} connections, ${SECONDS} s each, ${STARTS * TURNS} times`);
 	for (const [way, rates] of Object.entries(seen)) {
 		console.log(
-			`\n| ${way} | requests/s | × cluster, turn by turn: median, quartiles | µs of the workers for one, × cluster | spread, worst |`,
+			`\n| ${way} | requests/s | × cluster, turn by turn: median, quartiles | µs of the workers for one, × cluster | spread: median, worst |`,
 		);
 		console.log('| --- | ---: | ---: | ---: | ---: |');
 		for (const name of names) {
 			const all = rates[name];
 			const times = all.map(({ perSecond }, turn) => perSecond / rates.cluster[turn].perSecond);
 			const costs = all.map(({ perRequest }, turn) => perRequest / rates.cluster[turn].perRequest);
-			const [worst] = all.map(({ shares }) => shares).sort(([a], [b]) => b - a);
+			const spreads = all.map(({ shares }) => shares).sort(([a], [b]) => a - b);
+			const spread = [spreads[Math.floor(spreads.length / 2)], spreads.at(-1)].map((shares) => shares.join('/')).join(', ');
 			console.log(
-				`| ${contenders[name]} | ${(median(all.map(({ perSecond }) => perSecond)) / 1000).toFixed(1)}k | ${[0.5, 0.25, 0.75].map((share) => quantile(times, share).toFixed(2)).join(', ')} | ${median(all.map(({ perRequest }) => perRequest)).toFixed(1)}, ${median(costs).toFixed(2)} | ${worst.join('/')} |`,
+				`| ${contenders[name]} | ${(median(all.map(({ perSecond }) => perSecond)) / 1000).toFixed(1)}k | ${[0.5, 0.25, 0.75].map((share) => quantile(times, share).toFixed(2)).join(', ')} | ${median(all.map(({ perRequest }) => perRequest)).toFixed(1)}, ${median(costs).toFixed(2)} | ${spread} |`,
 			);
 		}
 	}
