@@ -18,6 +18,7 @@ import { angelPidFile, childOfLogFile, choirHome, listTrees, logFile, socketPath
 import { bootId, startTicks } from '../src/hosts/proc.ts';
 import { followedSizes } from '../src/logs/sizes.ts';
 import { visible, visibleJson } from '../src/logs/visible.ts';
+import { until } from './support/until.ts';
 
 const DEADLINE_MS = 30_000;
 const sources = fileURLToPath(new URL('../src/cli/', import.meta.url));
@@ -90,13 +91,8 @@ async function pretendTree(
 	};
 }
 
-async function until(fact: () => boolean): Promise<void> {
-	const deadline = performance.now() + DEADLINE_MS;
-	while (!fact()) {
-		if (performance.now() > deadline) throw new Error(`not within ${DEADLINE_MS} ms`);
-		await new Promise((resolve) => setTimeout(resolve, 10));
-	}
-}
+/** Of a process whose sources have to be compiled first. */
+const printed = (fact: () => boolean) => until('it is printed', fact, DEADLINE_MS);
 
 test('the home is CHOIR_HOME, else XDG_STATE_HOME, else in the home folder', () => {
 	assert.equal(choirHome({ CHOIR_HOME: '/a', XDG_STATE_HOME: '/b', HOME: '/c' }), '/a');
@@ -318,10 +314,10 @@ test('logs -f goes on with what comes, also from children that come later', asyn
 		fs.writeFileSync(logFile(dir, 'web.1'), 'old\nha');
 		const code = `import { main } from ${JSON.stringify(path.join(sources, 'main.ts'))}; process.exitCode = await main(['logs', 'web', '-f']);`;
 		const { child, heard, ended } = launch(code, { CHOIR_HOME: home });
-		await until(() => heard.stdout === 'web.1 | old\n');
+		await printed(() => heard.stdout === 'web.1 | old\n');
 		fs.appendFileSync(logFile(dir, 'web.1'), 'lf\n');
 		fs.writeFileSync(logFile(dir, 'web.2'), 'new\n');
-		await until(() => heard.stdout.includes('web.1 | half\n') && heard.stdout.includes('web.2 | new\n'));
+		await printed(() => heard.stdout.includes('web.1 | half\n') && heard.stdout.includes('web.2 | new\n'));
 		child.kill('SIGKILL');
 		await ended;
 	});
@@ -376,7 +372,7 @@ test('the printer begins where it was told, prints what comes, ignores signals, 
 		const { child, heard, ended } = launch(`process.argv.splice(1, 0, 'printer');${printer}`, env);
 		fs.appendFileSync(logFile(dir, 'web.1'), 'now\n');
 		fs.appendFileSync(path.join(dir, 'events.jsonl'), '{"level":"warn","event":"child.dead","path":"web.1","message":"web.1 died"}\n');
-		await until(() => heard.stdout.includes('now') && heard.stdout.includes('web.1 died'));
+		await printed(() => heard.stdout.includes('now') && heard.stdout.includes('web.1 died'));
 		for (const signal of ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP'] as const) child.kill(signal);
 		fs.writeFileSync(logFile(dir, 'web.2'), 'late');
 		child.stdin.end();
@@ -398,7 +394,7 @@ test('the printer holds nothing for a reader who does not read, and gives up in 
 		const printer = `process.argv[2] = ${JSON.stringify(dir)}; await import(${JSON.stringify(path.join(sources, 'printer.ts'))});`;
 		const { child, heard, ended } = launch(`process.argv.splice(1, 0, 'printer');${printer}`, {});
 		fs.writeFileSync(logFile(dir, 'web.1'), 'ready\n');
-		await until(() => heard.stdout.includes('ready'));
+		await printed(() => heard.stdout.includes('ready'));
 		child.stdout.pause();
 		const residentMb = (): number => Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1]) / 1024;
 		const before = residentMb();

@@ -10,6 +10,7 @@ import { connect, request } from '../src/control/client.ts';
 import { LineSplitter, MAX_LINE_BYTES } from '../src/control/lines.ts';
 import { ControlError, parseRequest } from '../src/control/protocol.ts';
 import { type ControlOptions, type ControlServer, serveControl } from '../src/control/server.ts';
+import { until, within } from './support/until.ts';
 
 interface Served {
 	path: string;
@@ -29,20 +30,12 @@ async function serving(options: Partial<ControlOptions>, run: (served: Served) =
 	const socket = path.join(dir, 's.sock');
 	await new Promise<void>((resolve) => server.listen(socket, resolve));
 	try {
-		await withDeadline(run({ path: socket, control }), 20_000);
+		await within('the test', run({ path: socket, control }), 20_000);
 	} finally {
 		control.close();
 		server.close();
 		fs.rmSync(dir, { recursive: true });
 	}
-}
-
-function withDeadline<T>(promise: Promise<T>, ms: number): Promise<T> {
-	let late: NodeJS.Timeout | undefined;
-	const deadline = new Promise<never>((_, reject) => {
-		late = setTimeout(() => reject(new Error(`not within ${ms} ms`)), ms);
-	});
-	return Promise.race([promise, deadline]).finally(() => clearTimeout(late));
 }
 
 /** Sends bytes as they are, ends if asked to, and collects what comes back until the other side closes. */
@@ -234,12 +227,11 @@ test('a reader who does not read is cut off', async () => {
 	await serving({ maxWriteBytes: 256 * 1024, answer: () => text }, async (served) => {
 		const socket = net.connect(served.path);
 		socket.on('error', () => {});
-		await new Promise((resolve) => socket.once('connect', resolve));
+		await until('it is connected', () => served.control.connections === 1);
 		socket.pause();
 		const closed = new Promise((resolve) => socket.once('close', resolve));
 		const cut = setInterval(() => socket.write('{"v":1,"id":1,"do":"more"}\n'.repeat(10)), 1);
-		while (served.control.connections > 0) await new Promise((resolve) => setImmediate(resolve));
-		clearInterval(cut);
+		await until('it is cut off', () => served.control.connections === 0).finally(() => clearInterval(cut));
 		socket.resume();
 		await closed;
 	});
@@ -274,7 +266,8 @@ test('the server may speak unasked, and the owner hears of the end', async () =>
 			await client.request('hello');
 			assert.deepEqual(await message, { v: 1, do: 'drain' });
 			client.close();
-			while (ended === 0) await new Promise((resolve) => setImmediate(resolve));
+			await until('the owner hears of it', () => ended > 0);
+			assert.equal(ended, 1);
 		},
 	);
 });

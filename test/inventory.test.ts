@@ -8,7 +8,7 @@ import { test } from 'uvu';
 import { type Entry, Inventory, inventoryFile, isStillThere, leftBehind, readInventory } from '../src/angel/inventory.ts';
 import { bootId, startTicks } from '../src/hosts/proc.ts';
 import { withChecksum } from '../src/journal/checksum.ts';
-import { until } from './support/until.ts';
+import { until, within } from './support/until.ts';
 
 async function inFolder(run: (dir: string) => void | Promise<void>): Promise<void> {
 	const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'choir-inventory-'));
@@ -106,10 +106,17 @@ test('who lives is told by its identity: not by a pid alone, and a zombie does n
 	inFolder(async (dir) => {
 		const env = { ...process.env, CHOIR_TREE: dir, CHOIR_WORKER: 'w' };
 		// A child that has ended, of a parent that does not look: a zombie as long as that one sleeps.
-		const script = 'sleep 0 & echo $!; exec sleep 1000';
+		const script = 'sleep 1000 & echo $!; exec sleep 1000';
 		const parent = spawn('sh', ['-c', script], { env, stdio: ['ignore', 'pipe', 'inherit'] });
 		try {
-			const zombie = await new Promise<number>((resolve) => parent.stdout.once('data', (text) => resolve(Number(text))));
+			const zombie = await within(
+				'the shell says its pid',
+				new Promise<number>((resolve) => parent.stdout.once('data', (text) => resolve(Number(text)))),
+			);
+			await until('the shell is no shell any more, which would look', () =>
+				[parent.pid, zombie].every((pid) => fs.readFileSync(`/proc/${pid}/comm`, 'utf8') === 'sleep\n'),
+			);
+			process.kill(zombie, 'SIGKILL');
 			await until('it is a zombie', () => fs.readFileSync(`/proc/${zombie}/stat`, 'utf8').includes(') Z '));
 			const pid = parent.pid as number;
 			const living = { ...entry('w', pid), startTicks: startTicks(pid) as number };

@@ -11,6 +11,7 @@ import { command, node, supervisor, tree } from '../src/spec/builders.ts';
 import { bundle } from '../src/spec/bundle.ts';
 import type { InspectResult, inspectSpec } from '../src/spec/inspection.ts';
 import { checkFiles, loadSpec } from '../src/spec/load.ts';
+import { until } from './support/until.ts';
 
 async function inFolder(files: Record<string, string>, act: (dir: string, cacheDir: string) => Promise<void>): Promise<void> {
 	const root = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'choir-load-')));
@@ -163,12 +164,7 @@ export default tree('shop', { start: 'later' as never, children: [
 
 /** The pid that a spec wrote before it stayed. */
 async function pidOf(file: string): Promise<number> {
-	const limit = Date.now() + 15_000;
-	while (!fs.existsSync(file) || fs.readFileSync(file, 'utf8') === '') {
-		assert.ok(Date.now() < limit, `${file} was not written`);
-		await new Promise((resolve) => setTimeout(resolve, 10));
-	}
-	return Number(fs.readFileSync(file, 'utf8'));
+	return until(`${file} is written`, () => fs.existsSync(file) && Number(fs.readFileSync(file, 'utf8')), 15_000) as Promise<number>;
 }
 const isAlive = (pid: number) => {
 	try {
@@ -216,11 +212,7 @@ test('a busy spec does not outlive whoever asked, however that ends', () =>
 		const asking = asker(built, dir, cacheDir);
 		const pid = await pidOf(path.join(dir, 'pid'));
 		asking.kill('SIGKILL');
-		const limit = Date.now() + 10_000;
-		while (isAlive(pid)) {
-			assert.ok(Date.now() < limit, `process ${pid} is still busy`);
-			await new Promise((resolve) => setTimeout(resolve, 10));
-		}
+		await until(`process ${pid} is no longer busy`, () => !isAlive(pid));
 	}));
 
 test('from the sources it is tried once, however the asking process was started', () =>

@@ -10,20 +10,16 @@ import { droppedBytes, firstByte, listArchives, rotatingFile } from '../src/logs
 import { type Batch, Follower, follow } from '../src/logs/follow.ts';
 import { rotateClosed, rotateHeld } from '../src/logs/rotate.ts';
 import { tail } from '../src/logs/tail.ts';
+import { within } from './support/until.ts';
 
 const DEADLINE_MS = 30_000;
 
 async function inFolder(run: (dir: string, file: string) => Promise<void>): Promise<void> {
 	const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'choir-logs-'));
 	fs.mkdirSync(path.join(dir, 'logs'));
-	let late: NodeJS.Timeout | undefined;
-	const deadline = new Promise<never>((_, reject) => {
-		late = setTimeout(() => reject(new Error(`not within ${DEADLINE_MS} ms`)), DEADLINE_MS);
-	});
 	try {
-		await Promise.race([run(dir, path.join(dir, 'logs', 'web.log')), deadline]);
+		await within('the test', run(dir, path.join(dir, 'logs', 'web.log')), DEADLINE_MS);
 	} finally {
-		clearTimeout(late);
 		fs.rmSync(dir, { recursive: true });
 	}
 }

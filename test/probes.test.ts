@@ -7,8 +7,8 @@ import * as assert from 'uvu/assert';
 import type { ProbeSpec } from '../machines/spec.ts';
 import { type ProbeResult, probe } from '../src/hosts/probes.ts';
 import { findMarked } from '../src/hosts/proc.ts';
+import { until } from './support/until.ts';
 
-const FACT_MS = 5_000;
 /** For a probe that will answer. */
 const AMPLE_MS = 5_000;
 /** For one that will not. */
@@ -18,14 +18,6 @@ const mark = randomUUID();
 const around = { env: { PATH: process.env.PATH ?? '', CHOIR_TEST: mark, GREETING: 'hello' }, cwd: '/' };
 const look = (spec: ProbeSpec, ms = AMPLE_MS, signal?: AbortSignal): Promise<ProbeResult> =>
 	probe(spec, ms, signal === undefined ? around : { ...around, signal });
-
-async function until(what: string, holds: () => boolean): Promise<void> {
-	const deadline = performance.now() + FACT_MS;
-	while (!holds()) {
-		if (performance.now() > deadline) throw new Error(`not within ${FACT_MS} ms: ${what}`);
-		await new Promise((resolve) => setTimeout(resolve, 5));
-	}
-}
 
 /** What keeps this process alive: nothing of a probe may be among it. */
 const open = () => process.getActiveResourcesInfo().filter((kind) => /Timeout|TCP|Process|TLS/.test(kind)).length;

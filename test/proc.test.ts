@@ -5,20 +5,14 @@ import fs from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { bootId, findMarked, isAlive, killGroup, killOne, sample, startTicks } from '../src/hosts/proc.ts';
+import { until, within } from './support/until.ts';
 
 const onLinux = fs.existsSync('/proc/self/stat');
-const FACT_MS = 5_000;
 
 /** A pid that nobody has: beyond what any kernel gives. */
 const NOBODY = 2 ** 22 + 1;
 
-async function until(what: string, holds: () => boolean): Promise<void> {
-	const deadline = performance.now() + FACT_MS;
-	while (!holds()) {
-		if (performance.now() > deadline) throw new Error(`not within ${FACT_MS} ms: ${what}`);
-		await new Promise((resolve) => setTimeout(resolve, 5));
-	}
-}
+const exit = (child: ChildProcess) => new Promise((resolve) => child.once('exit', resolve));
 
 /** Runs a program in a group of its own, and leaves nobody of it. */
 async function withProcess(
@@ -28,18 +22,18 @@ async function withProcess(
 ): Promise<void> {
 	const [file, ...args] = run;
 	const child = spawn(file, args, { env: { PATH: process.env.PATH, ...env }, detached: true, stdio: ['ignore', 'pipe', 'inherit'] });
-	const ended = new Promise((resolve) => child.once('exit', resolve));
+	const ended = exit(child);
 	const pid = child.pid as number;
 	try {
 		await body(pid, child);
 	} finally {
 		killGroup(pid, 'SIGKILL');
-		await ended;
+		await within('it ends', ended);
 	}
 }
 
 const prints = (child: ChildProcess): Promise<string> =>
-	new Promise((resolve) => child.stdout?.setEncoding('utf8').once('data', (text: string) => resolve(text.trim())));
+	within('it prints', new Promise((resolve) => child.stdout?.setEncoding('utf8').once('data', (text: string) => resolve(text.trim()))));
 
 test('a process lives as long as pid and start time are both its own', () =>
 	withProcess(['sleep', '100'], async (pid, child) => {
@@ -48,9 +42,9 @@ test('a process lives as long as pid and start time are both its own', () =>
 		assert.is(isAlive({ pid, startTicks: ticks }), true);
 		assert.is(isAlive({ pid, startTicks: ticks - 1 }), false);
 		assert.is(startTicks(pid), ticks);
-		const gone = new Promise((resolve) => child.once('exit', resolve));
+		const gone = exit(child);
 		assert.is(killOne(pid, 'SIGKILL'), true);
-		await gone;
+		await within('it is gone', gone);
 		assert.is(isAlive({ pid, startTicks: ticks }), false);
 		assert.is(startTicks(pid), null);
 		assert.is(sample(pid), null);
@@ -64,9 +58,13 @@ test('a stopped process lives', () =>
 	}));
 
 test('a zombie does not live, though it can be signalled', () =>
-	// The shell starts a child, becomes a program that never waits for it, and the child ends.
-	withProcess(['sh', '-c', 'sleep 0.05 & echo $!; exec sleep 100'], async (_, child) => {
+	// The shell starts a child and becomes a program that never waits for it; then the child ends.
+	withProcess(['sh', '-c', 'sleep 100 & echo $!; exec sleep 100'], async (pid, child) => {
 		const zombie = Number(await prints(child));
+		await until('both are what they are to be', () =>
+			[pid, zombie].every((each) => fs.readFileSync(`/proc/${each}/comm`, 'utf8') === 'sleep\n'),
+		);
+		killOne(zombie, 'SIGKILL');
 		const ticks = startTicks(zombie) as number;
 		await until('it is a zombie', () => fs.readFileSync(`/proc/${zombie}/stat`, 'utf8').includes(') Z '));
 		assert.is(isAlive({ pid: zombie, startTicks: ticks }), false);
@@ -94,7 +92,7 @@ test('what a process uses: memory, its peak, and CPU time', () =>
 		[
 			'node',
 			'-e',
-			"let b = Buffer.alloc(80e6, 1); const end = Date.now() + 300; while (Date.now() < end); b = null; console.log('up'); setInterval(() => {}, 1000)",
+			"let b = Buffer.alloc(80e6, 1); while (process.cpuUsage().user < 150_000); b = null; console.log('up'); setInterval(() => {}, 1000)",
 		],
 		async (pid, child) => {
 			await prints(child);
@@ -148,9 +146,9 @@ test('signals a whole group, and says when nobody is left in it', () =>
 	withProcess(['sh', '-c', 'sleep 100 & echo $!; wait'], async (pid, child) => {
 		const grandchild = Number(await prints(child));
 		const identity = { pid: grandchild, startTicks: startTicks(grandchild) as number };
-		const gone = new Promise((resolve) => child.once('exit', resolve));
+		const gone = exit(child);
 		assert.is(killGroup(pid, 'SIGKILL'), true);
-		await gone;
+		await within('it is gone', gone);
 		await until('the grandchild is gone', () => !isAlive(identity));
 		await until('the group is gone', () => !killGroup(pid, 'SIGKILL'));
 	}));
@@ -158,9 +156,9 @@ test('signals a whole group, and says when nobody is left in it', () =>
 test('signals one of a group and leaves the rest', () =>
 	withProcess(['sh', '-c', 'sleep 100 & echo $!; wait'], async (pid, child) => {
 		const grandchild = Number(await prints(child));
-		const gone = new Promise((resolve) => child.once('exit', resolve));
+		const gone = exit(child);
 		killOne(pid, 'SIGKILL');
-		await gone;
+		await within('it is gone', gone);
 		assert.is(isAlive({ pid: grandchild, startTicks: startTicks(grandchild) ?? -1 }), true);
 	}));
 

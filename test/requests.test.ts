@@ -8,6 +8,7 @@ import { RequestError, Tree } from '../src/master/tree.ts';
 import { command, supervisor as declared } from '../src/spec/builders.ts';
 import { SpecError } from '../src/spec/check.ts';
 import type { World } from '../src/testing/world.ts';
+import { within as inTime } from './support/until.ts';
 import { child, rule, supervisor, worldOf as worldWith } from './support/world.ts';
 
 const late = command('late', { run: ['true'], restart: { backoff: 0 } });
@@ -83,7 +84,7 @@ async function within<T>(world: World, ms: number, request: Promise<T>): Promise
 		world.advance(10);
 		await Promise.resolve();
 	}
-	await Promise.race([quiet, new Promise((_, reject) => setTimeout(() => reject(new Error(`not answered within ${ms} ms`)), 1_000))]);
+	await inTime(`an answer in ${ms} simulated ms`, quiet as Promise<unknown>, 1_000);
 	return request;
 }
 
