@@ -1,6 +1,7 @@
 /** One angel a tree, over real processes: a second run is refused, and what a killed angel left is cleared first. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { textBehind } from './support/load.ts';
 import { alive, freePort, inPlace, until } from './support/run.ts';
 
 test('a second run of one tree exits 75 and names the first', () =>
@@ -45,7 +46,7 @@ test('after SIGKILL of the angel the next run finds by its mark what is in no in
 		await first.ended;
 		await until('the master goes with its angel', () => !alive(master) || null);
 		for (const pid of old) assert.ok(alive(pid), 'the workers go on without their angel');
-		assert.is(await (await fetch(`http://127.0.0.1:${port}`)).text(), String(old[0]));
+		assert.is(await textBehind(port), String(old[0]));
 		const members = place.members('t');
 		place.write('home/t/inventory.jsonl', '');
 
@@ -53,7 +54,7 @@ test('after SIGKILL of the angel the next run finds by its mark what is in no in
 		for (const pid of members) assert.not(alive(pid), `pid ${pid} is left of the first run`);
 		assert.ok(place.events('t').some(({ event }) => event === 'leftovers.found'));
 		const web = await place.child('web');
-		assert.is(await (await fetch(`http://127.0.0.1:${port}`)).text(), String(web.pid));
+		assert.is(await textBehind(port), String(web.pid));
 		second.child.kill('SIGTERM');
 		assert.is((await second.ended).code, 0);
 		assert.equal(place.members('t'), []);

@@ -2,11 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'uvu';
 import { assertNothingElse, atEachLine, dying } from './support/killing.ts';
-import { load } from './support/load.ts';
+import { load, textBehind } from './support/load.ts';
 import { freePort, withTree } from './support/real.ts';
 import { library, spec } from './support/reloading.ts';
-
-const bodyAt = (port: number) => fetch(`http://127.0.0.1:${port}/`).then((response) => response.text());
 
 test('a master that is killed after any line that a reload has written: finished or undone, nothing twice, no request fails', async () => {
 	const port = await freePort();
@@ -30,7 +28,7 @@ test('a master that is killed after any line that a reload has written: finished
 			ends[generation === before ? 'undone' : 'finished'] += 1;
 			if (generation !== before) expected = `v${line}`;
 			await assertNothingElse(tree, run.pid);
-			for (let n = 0; n < 5; n++) assert.equal(await bodyAt(port), expected, `line ${line}`);
+			for (let n = 0; n < 5; n++) assert.equal(await textBehind(port), expected, `line ${line}`);
 			const added = expected === 'v0' ? [] : [`new${expected.slice(1)}`];
 			assert.deepEqual(children.map(({ path }) => path).sort(), ['cache', ...added, 'web.1', 'web.2'], `line ${line}`);
 			assert.equal((await tree.child('cache')).pid, cache);

@@ -5,15 +5,12 @@ import path from 'node:path';
 import { test } from 'uvu';
 import { request } from '../src/control/client.ts';
 import { socketPath } from '../src/home.ts';
-import { load } from './support/load.ts';
+import { load, textBehind } from './support/load.ts';
 import { freePort, type RealTree, signal, withTree } from './support/real.ts';
 import { library, soak, spec, unmodified } from './support/reloading.ts';
 
 const pidOf = async (tree: RealTree, path: string) => (await tree.child(path)).pid;
 const webPids = (tree: RealTree) => tree.until('both are known', async () => [await pidOf(tree, 'web.1'), await pidOf(tree, 'web.2')]);
-/** On a connection of its own: one that is kept goes with its worker. */
-const bodyAt = (port: number) =>
-	fetch(`http://127.0.0.1:${port}/`, { headers: { connection: 'close' } }).then((response) => response.text());
 
 test('twenty reloads under constant load, of a worker that knows choir and of an unmodified server: no request fails, and each version answers', async () => {
 	const [port, other] = [await freePort(), await freePort()];
@@ -35,7 +32,7 @@ test('twenty reloads under constant load, of a worker that knows choir and of an
 			assert.match(stdout, /web\.1 +replaced, beside the old one \(code\)[\s\S]*t reloaded: generation/);
 			const after = await webPids(tree);
 			assert.ok(after.every((pid) => !before.includes(pid)));
-			assert.deepEqual([await bodyAt(port), await bodyAt(other)], [`v${n}`, `v${n}`]);
+			assert.deepEqual([await textBehind(port), await textBehind(other)], [`v${n}`, `v${n}`]);
 		}
 		for (const { stop } of loads) {
 			const { answered, failed, answers } = await stop();
@@ -138,7 +135,7 @@ test('HUP reloads; many, and many requests meanwhile, are one more; a stop in th
 		const run = await tree.up();
 		tree.write('web.ts', library('v2'));
 		signal(run.pid, 'SIGHUP');
-		await tree.until('v2 answers alone', async () => (await tree.status()).generation === 2 && (await bodyAt(port)) === 'v2');
+		await tree.until('v2 answers alone', async () => (await tree.status()).generation === 2 && (await textBehind(port)) === 'v2');
 		tree.write('web.ts', library('v3'));
 		const first = tree.cli('reload', '--wait', '--json');
 		await tree.until('the new ones soak', async () => (await tree.status()).reload?.state === 'soaking');
@@ -148,7 +145,7 @@ test('HUP reloads; many, and many requests meanwhile, are one more; a stop in th
 		const others = (await Promise.all([ask(), ask(), ask()])) as Array<{ generation: number }>;
 		const generations = [JSON.parse((await first).stdout), ...others].map(({ generation }) => generation);
 		assert.deepEqual(generations, [3, 4, 4, 4]);
-		assert.equal(await bodyAt(port), 'v4');
+		assert.equal(await textBehind(port), 'v4');
 		tree.write('web.ts', library('v5'));
 		const last = tree.cli('reload', '--wait');
 		await tree.until('the new ones soak', async () => (await tree.status()).reload?.state === 'soaking');
@@ -169,12 +166,12 @@ for (const module of ['web.ts', 'web.mjs'])
 			await tree.up();
 			// Of a file that Node runs as it is, a copy is made in the background.
 			await tree.until('there is a copy', () => fs.readdirSync(path.join(tree.dir, 'modules')).some((name) => name.endsWith('.mjs')));
-			assert.equal(await bodyAt(port), 'first old');
+			assert.equal(await textBehind(port), 'first old');
 			const crash = async (incarnation: number) => {
 				signal(await pidOf(tree, 'web.1'), 'SIGKILL');
 				const again = await tree.incarnation('web.1', incarnation);
 				assert.equal((again as { generation?: number }).generation, 1);
-				for (let n = 0; n < 10; n++) assert.equal(await bodyAt(port), 'first old');
+				for (let n = 0; n < 10; n++) assert.equal(await textBehind(port), 'first old');
 			};
 			tree.write(module, "throw new Error('no');");
 			assert.equal((await tree.cli('reload', '--wait')).code, 1);
@@ -186,7 +183,7 @@ for (const module of ['web.ts', 'web.mjs'])
 			await tree.until('the new ones soak', async () => (await tree.status()).reload?.state === 'soaking');
 			await crash(incarnation + 2);
 			assert.equal((await reload).code, 0);
-			assert.equal(await bodyAt(port), 'second new');
+			assert.equal(await textBehind(port), 'second new');
 		});
 	});
 

@@ -1,31 +1,22 @@
 /** Node workers in a running tree: those that know of choir and those that do not. */
 import { spawn } from 'node:child_process';
-import http from 'node:http';
 import path from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { load, textBehind } from './support/load.ts';
 import { freePort, inPlace, type Place, until } from './support/run.ts';
 
 const treeOf = (children: string) => `import { node, tree } from 'choir'; export default tree('t', { children: [${children}] });`;
+
+const output = 'home/t/logs/a.log';
+/** The program of `a` has come to its end: all that it listens to it does. */
+const isUp = (place: Place) => until('it is up', () => place.read(output) === 'up\n');
 
 async function stop(place: Place, run: Awaited<ReturnType<Place['run']>>): Promise<void> {
 	run.child.kill('SIGTERM');
 	assert.is((await run.ended).code, 0);
 	assert.equal(place.members('t'), []);
 }
-
-const get = (port: number, agent?: http.Agent): Promise<string> =>
-	new Promise((resolve, reject) => {
-		http
-			.get({ host: '127.0.0.1', port, path: '/', agent: agent ?? false }, (response) => {
-				let text = '';
-				response.setEncoding('utf8').on('data', (piece) => {
-					text += piece;
-				});
-				response.once('end', () => resolve(text)).once('error', reject);
-			})
-			.once('error', reject);
-	});
 
 test('an unmodified server gets the held socket, and is ready when it listens', async () => {
 	const port = await freePort();
@@ -38,14 +29,17 @@ test('an unmodified server gets the held socket, and is ready when it listens', 
 		const pids = new Set<string>();
 		// One that is busy leaves the next connection to the other.
 		await until('both answer', async () => {
-			for (const pid of await Promise.all(Array.from({ length: 10 }, () => get(port)))) pids.add(pid);
+			for (const pid of await Promise.all(Array.from({ length: 10 }, () => textBehind(port)))) pids.add(pid);
 			return pids.size === 2 || null;
 		});
-		const starting = place
-			.events('t')
-			.filter(({ event }) => event === 'child.starting' || event === 'child.running')
-			.map(({ event, path: childPath }) => `${childPath} ${event}`);
-		assert.equal(starting, ['web.1 child.starting', 'web.1 child.running', 'web.2 child.starting', 'web.2 child.running']);
+		const starting = place.events('t').filter(({ event }) => event === 'child.starting' || event === 'child.running');
+		assert.equal(
+			starting.map(({ event, path: childPath }) => `${childPath} ${event}`),
+			['web.1 child.starting', 'web.1 child.running', 'web.2 child.starting', 'web.2 child.running'],
+		);
+		const [one, oneIsReady, two, twoIsReady] = starting.map(({ at }) => at) as [number, number, number, number];
+		// The times are rounded.
+		assert.ok(oneIsReady - one >= 298 && twoIsReady - two >= 298, `ready after ${oneIsReady - one} and ${twoIsReady - two} ms`);
 		await stop(place, run);
 	});
 });
@@ -63,27 +57,11 @@ test('a restart of one instance after the other loses no request, keep-alive or 
 	};
 	await inPlace(files, async (place) => {
 		const run = await place.run();
-		let over = false;
-		let answered = 0;
-		const failures: string[] = [];
-		const ask = async (agent?: http.Agent) => {
-			while (!over) {
-				await get(port, agent).then(
-					() => {
-						answered += 1;
-					},
-					(error: Error) => failures.push(error.message),
-				);
-			}
-		};
-		const agents = Array.from({ length: 4 }, () => new http.Agent({ keepAlive: true, maxSockets: 1 }));
-		const clients = [...agents.map(ask), ask(), ask()];
+		const { stop: end } = load(port, { kept: 4, fresh: 2 });
 		const { code, stdout, stderr } = await place.choir('restart', 'web');
 		assert.is(code, 0, stdout + stderr);
-		over = true;
-		await Promise.all(clients);
-		for (const agent of agents) agent.destroy();
-		assert.equal(failures, []);
+		const { answered, failed } = await end();
+		assert.equal(failed, []);
 		assert.ok(answered > 100, `only ${answered} requests were made`);
 		assert.is((await place.child('web.1')).incarnation, 2);
 		assert.is((await place.child('web.2')).incarnation, 2);
@@ -95,19 +73,19 @@ const drains: Array<[name: string, file: string, text: string, seen: string]> = 
 	[
 		'a program with only a timer ends at once',
 		'a.mjs',
-		`setInterval(() => {}, 1000); process.on('exit', (code) => console.log('left with', code));`,
+		`setInterval(() => {}, 1000); process.on('exit', (code) => console.log('left with', code)); console.log('up');`,
 		'left with 0',
 	],
 	[
 		'onDrain is awaited',
 		'a.ts',
-		`import { onDrain } from 'choir/worker'; const keep = setInterval(() => {}, 1000); onDrain(async () => { console.log('draining'); await new Promise((resolve) => setTimeout(resolve, 50)); clearInterval(keep); console.log('drained'); });`,
+		`import { onDrain } from 'choir/worker'; const keep = setInterval(() => {}, 1000); onDrain(async () => { console.log('draining'); await new Promise((resolve) => setTimeout(resolve, 50)); clearInterval(keep); console.log('drained'); }); console.log('up');`,
 		'draining\ndrained',
 	],
 	[
 		'the program’s own SIGTERM handler is what a drain calls',
 		'a.mjs',
-		`setInterval(() => {}, 1000); process.on('SIGTERM', () => { console.log('my own way'); process.exit(0); });`,
+		`setInterval(() => {}, 1000); process.on('SIGTERM', () => { console.log('my own way'); process.exit(0); }); console.log('up');`,
 		'my own way',
 	],
 ];
@@ -116,15 +94,16 @@ for (const [name, file, text, seen] of drains) {
 		inPlace(
 			{
 				[file]: text,
-				'tree.ts': treeOf(`node('a', { module: './${file}', ready: { after: '300ms' }, stop: { drain: '20s', terminate: '20s' } })`),
+				'tree.ts': treeOf(`node('a', { module: './${file}', stop: { drain: '20s', terminate: '20s' } })`),
 			},
 			async (place) => {
 				const run = await place.run();
+				await isUp(place);
 				await until('it has said hello', () => place.child('a').then(({ memoryBytes }) => memoryBytes !== null || null));
 				const asked = Date.now();
 				await stop(place, run);
 				assert.ok(Date.now() - asked < 15_000, 'it waited for a limit');
-				assert.match(place.read('home/t/logs/a.log'), seen);
+				assert.is(place.read(output), `up\n${seen}\n`);
 				const last = place
 					.events('t')
 					.filter(({ event }) => event === 'child.dead')
@@ -158,9 +137,10 @@ test('a worker says what it does, and its signals are noted', () =>
 
 test('TERM from somebody else: it drains, and is replaced', () =>
 	inPlace(
-		{ 'a.mjs': 'setInterval(() => {}, 1000);', 'tree.ts': treeOf(`node('a', { module: './a.mjs', ready: { after: '300ms' } })`) },
+		{ 'a.mjs': "setInterval(() => {}, 1000); console.log('up');", 'tree.ts': treeOf(`node('a', { module: './a.mjs' })`) },
 		async (place) => {
 			const run = await place.run();
+			await isUp(place);
 			process.kill((await place.child('a')).pid as number, 'SIGTERM');
 			const after = await until('it is replaced', async () => {
 				const child = await place.child('a');
@@ -183,7 +163,7 @@ test('outside choir the library does nothing, and the file runs alone', async ()
 	await inPlace({ 'alone.mjs': text }, async (place) => {
 		const alone = spawn(process.execPath, ['alone.mjs'], { cwd: place.dir, stdio: 'ignore' });
 		try {
-			assert.is(await until('it answers', () => get(port).catch(() => null)), 'null');
+			assert.is(await until('it answers', () => textBehind(port).catch(() => null)), 'null');
 		} finally {
 			alone.kill('SIGKILL');
 		}

@@ -258,7 +258,7 @@ test('a server in a thread is ready when it listens, and closes when it is drain
 		`;
 		const run = await stage.up(text, { ready: 'signal' });
 		const port = await until('it has said its port', () => /(\d+)\n/.exec(stage.output())?.[1]);
-		const answer = await fetch(`http://127.0.0.1:${port}`, { headers: { connection: 'close' } });
+		const answer = await fetch(`http://127.0.0.1:${port}`, { headers: { connection: 'close' }, signal: AbortSignal.timeout(10_000) });
 		assert.is(await answer.text(), 'served');
 		stage.host.askToDrain(run);
 		assert.equal(await stage.exit(run), { code: 0, signal: null });

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { type ChildStatus, flatten } from '../../src/cli/facts.ts';
-import { load } from './load.ts';
+import { load, textBehind } from './load.ts';
 import { type Ended, freePort, identify, isAlive, openDescriptors, RealTree, signal } from './real.ts';
 
 export interface ChaosOptions {
@@ -274,7 +274,7 @@ class Chaos {
 			['plain.1', 'plain.2', 'jobs', 'jobs/one', 'jobs/two'],
 		);
 		for (let n = 0; n < 10; n++) {
-			const version = await fetch(`http://127.0.0.1:${port}/`).then((response) => response.text());
+			const version = await textBehind(port);
 			assert.equal(version, this.#wanted.version);
 		}
 	}

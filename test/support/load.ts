@@ -33,6 +33,8 @@ export interface LoadOptions {
 const MAX_FAILED = 5_000;
 /** Of a load by the second. */
 const MAX_UNDER_WAY = 400;
+/** For an answer, however long who asks has to wait for one who serves. */
+const ANSWER_MS = 30_000;
 /** Between two volleys of a load by the second. */
 const VOLLEY_MS = 10;
 
@@ -105,8 +107,8 @@ export async function underLoad(port: number, body: () => Promise<void>): Promis
 /** One request, and its answer or why there was none. */
 export function get(port: number, host: string, agent: http.Agent): Promise<{ text: string; error: string | null }> {
 	return new Promise((resolve) => {
-		http
-			.get({ port, host, agent }, (response) => {
+		const request = http
+			.get({ port, host, agent, timeout: ANSWER_MS }, (response) => {
 				let text = '';
 				response
 					.setEncoding('utf8')
@@ -116,23 +118,28 @@ export function get(port: number, host: string, agent: http.Agent): Promise<{ te
 					.once('end', () => resolve({ text, error: null }))
 					.once('error', (error) => resolve({ text, error: error.message }));
 			})
+			.once('timeout', () => request.destroy(new Error(`no answer within ${ANSWER_MS} ms`)))
 			.once('error', (error) => resolve({ text: '', error: error.message }));
 	});
 }
 
-/** The pid of who answers a request on a connection of its own, of servers that answer with theirs. */
-export async function pidBehind(port: number): Promise<number> {
+/** What a request on a connection of its own is answered. */
+export async function textBehind(port: number): Promise<string> {
 	const { text, error } = await get(port, '127.0.0.1', new http.Agent({ keepAlive: false }));
 	if (error !== null) throw new Error(error);
-	return Number(text);
+	return text;
 }
+
+/** The pid of who answers, of servers that answer with theirs. */
+export const pidBehind = async (port: number): Promise<number> => Number(await textBehind(port));
 
 /** What a server says to who connects, until it ends the connection. */
 export function read(address: { port: number; host: string } | { path: string }): Promise<string> {
 	return new Promise((resolve, reject) => {
 		let text = '';
-		net
-			.connect(address as net.NetConnectOpts)
+		const socket = net.connect(address as net.NetConnectOpts);
+		socket
+			.setTimeout(ANSWER_MS, () => socket.destroy(new Error(`nothing said within ${ANSWER_MS} ms`)))
 			.setEncoding('utf8')
 			.on('data', (piece: unknown) => {
 				text += String(piece);

@@ -6,6 +6,10 @@ import os from 'node:os';
 import path from 'node:path';
 import { findMarked, isAlive, killGroup, killOne, startTicks } from '../../src/hosts/proc.ts';
 import type { ChildStatus } from '../../src/master/status.ts';
+import { within } from './until.ts';
+
+/** For a command, and for a tree that stops. */
+const ENDED_MS = 30_000;
 
 const choir = path.join(import.meta.dirname, '../../bin/choir.js');
 
@@ -55,7 +59,9 @@ export class Process {
 	readonly child: ChildProcess;
 	stdout = '';
 	stderr = '';
-	readonly ended: Promise<Ended>;
+	readonly #args: string[];
+	readonly #exited: Promise<unknown>;
+	readonly #closed: Promise<unknown>;
 
 	constructor(args: string[], env: NodeJS.ProcessEnv, cwd: string) {
 		this.child = spawn(process.execPath, [choir, ...args], { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -65,9 +71,24 @@ export class Process {
 		this.child.stderr?.setEncoding('utf8').on('data', (text) => {
 			this.stderr += text;
 		});
-		this.ended = new Promise((resolve) => {
-			this.child.once('exit', (code, signal) => resolve({ code, signal, stdout: this.stdout, stderr: this.stderr }));
-		});
+		this.#args = args;
+		this.#exited = new Promise((resolve) => this.child.once('exit', resolve));
+		this.#closed = new Promise((resolve) => this.child.once('close', resolve));
+	}
+
+	/** How it ended, as soon as it has. What it has said may not have been read to its end. */
+	get ended(): Promise<Ended> {
+		return this.#endOf(this.#exited);
+	}
+
+	/** How it ended, with all that it has said: also that of those to whom it left its output. */
+	get closed(): Promise<Ended> {
+		return this.#endOf(this.#closed);
+	}
+
+	async #endOf(end: Promise<unknown>): Promise<Ended> {
+		await within(`choir ${this.#args.join(' ')} ends`, end, ENDED_MS, () => this.stderr);
+		return { code: this.child.exitCode, signal: this.child.signalCode, stdout: this.stdout, stderr: this.stderr };
 	}
 
 	get pid(): number {
@@ -106,7 +127,7 @@ export class Place {
 
 	/** `choir …` to its end. */
 	choir(...args: string[]): Promise<Ended> {
-		return this.begin(...args).ended;
+		return this.begin(...args).closed;
 	}
 
 	/** `choir run tree.ts`, up. */
@@ -136,7 +157,7 @@ export class Place {
 	}
 
 	/** choir's own events of a tree, so far. */
-	events(tree: string): Array<{ event: string; path?: string; message: string; level: string }> {
+	events(tree: string): Array<{ at: number; event: string; path?: string; message: string; level: string }> {
 		return this.read(`home/${tree}/events.jsonl`)
 			.split('\n')
 			.filter((line) => line !== '')
