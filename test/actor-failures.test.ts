@@ -309,7 +309,7 @@ async function failsAlone(moment: Moment, way: Way, observer: keyof typeof obser
 			await running.child('').restartChild('child');
 		}
 		await until('it is restarted', () => lives > bad && running.status().children[1]?.state === 'running');
-		// What it has left has its time to do harm.
+		// What it has left has its time to do harm: timers of one process fire in the order of their times, and these are behind its own.
 		await turn();
 		await new Promise((resolve) => setTimeout(resolve, moment === 'stopping' ? 16 : 2));
 		assert.is(siblings, 2, 'its siblings live');

@@ -4,6 +4,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { seeded } from '../src/testing/chance.ts';
 import { inPlace, until } from './support/run.ts';
+import { within } from './support/until.ts';
 
 const spec = `
 	import { command, node, tree } from 'choir';
@@ -14,7 +15,7 @@ const spec = `
 `;
 
 function talk(at: string, pieces: Array<string | Buffer>): Promise<string> {
-	return new Promise((resolve) => {
+	const heardAll = new Promise<string>((resolve) => {
 		let heard = '';
 		const socket = net.connect(at);
 		socket.setEncoding('utf8').on('data', (text) => {
@@ -25,6 +26,7 @@ function talk(at: string, pieces: Array<string | Buffer>): Promise<string> {
 		for (const piece of pieces) socket.write(piece);
 		socket.end();
 	});
+	return within('the connection is closed', heardAll);
 }
 
 for (const name of ['control.sock', 'angel.sock']) {

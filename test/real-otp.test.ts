@@ -13,7 +13,7 @@ import type { ChildDeclaration, Running, TreeDeclaration } from '../src/index.ts
 import type { Transition } from '../src/library/start.ts';
 import type { ChildStatus } from '../src/master/status.ts';
 import type { Child, Op, Scenario, StepTrace, Trace } from './support/otp.ts';
-import { until } from './support/until.ts';
+import { turn, until } from './support/until.ts';
 
 const dist = new URL('../dist/src/index.js', import.meta.url).href;
 const choir = (await import(dist)) as typeof import('../src/index.ts');
@@ -208,7 +208,7 @@ class Real {
 			(state === 'running' || state === 'dead') && substate !== 'restarting' && substate !== 'backoff' && children.every(calm);
 		await until('it is quiet', async () => {
 			// What has been told of is read a turn later.
-			await new Promise((resolve) => setTimeout(resolve, 5));
+			await turn();
 			return this.#running?.status().children.every(calm);
 		});
 	}

@@ -53,6 +53,7 @@ for (const [version, node] of nodes()) {
 				for (let n = 0; n < 300; n++) {
 					const pid = await ask(port);
 					served.set(pid, (served.get(pid) ?? 0) + 1);
+					// So that they come over some twenty quanta of 50 ms, and not all within two.
 					await new Promise((resolve) => setTimeout(resolve, 3));
 				}
 				const pids = await pidsOf(tree);

@@ -5,6 +5,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { test } from 'uvu';
 import { freePort, type RealTree, signal, withTree } from './support/real.ts';
+import { within } from './support/until.ts';
 import { ask, Page } from './support/viewing.ts';
 
 const files = (view = '') => ({
@@ -93,7 +94,7 @@ test('`choir run` says the address; a worker that is killed is seen on its way w
 		signal(run.pid, 'SIGTERM');
 		assert.equal((await tree.ended(run)).code, 0);
 		assert.ok(performance.now() - from < 5_000, 'a page that is open holds up no stop');
-		assert.equal(await page.closed, 1001);
+		assert.equal(await within('the page is ended', page.closed), 1001);
 		assert.equal(fs.existsSync(path.join(tree.dir, 'view.json')), false);
 		for (const frame of page.frames) assert.doesNotMatch(frame, /[\x00-\x08\x0b-\x1f\x7f-\x9f]/);
 	}));
@@ -113,7 +114,7 @@ test('in the background there is a page once `choir view` asks; a next master se
 
 		const page = await Page.open(address);
 		signal((await tree.status()).master.pid as number, 'SIGKILL');
-		await page.closed;
+		await within('the page has lost its master', page.closed);
 		const next = await tree.until('the next master serves', async () => {
 			const again = await Page.open(address).catch(() => null);
 			return again !== null && again;

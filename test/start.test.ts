@@ -10,7 +10,7 @@ import { assign, fromCallback, fromPromise, setup } from 'xstate';
 import { isAlive, startTicks } from '../src/hosts/proc.ts';
 import { actor, dynamic, type News, node, SpecError, StartError, start, supervisor, tree } from '../src/index.ts';
 import { Feed } from '../src/library/feed.ts';
-import { turn, until } from './support/until.ts';
+import { turn, until, within } from './support/until.ts';
 
 const LIMIT_MS = 30_000;
 /** What runs processes is the built choir, as users have it: their preload is JavaScript. */
@@ -200,7 +200,7 @@ test('an exhausted tree ends, and says so', async () => {
 		throw new Error('never well');
 	});
 	const running = await start(tree('t', { intensity: { restarts: 2, within: '10s' }, children: [actor('a', { logic })] }));
-	const end = await running.ended;
+	const end = await within('it is exhausted', running.ended);
 	assert.is(end.why, 'exhausted');
 	assert.match(end.message, /never well/);
 	await running.stop();
@@ -223,7 +223,7 @@ test('a stop can be hastened, also from within', async () => {
 		}),
 	);
 	inner.ref('a').send({ type: 'end' } as never);
-	assert.is((await inner.ended).why, 'asked');
+	assert.is((await within('it ends', inner.ended)).why, 'asked');
 });
 
 test('transitions can be read along; who does not keep up finds a gap, and the feed ends with the tree', async () => {
@@ -336,7 +336,7 @@ test('processes end with the process that runs their tree', () =>
 
 function ask(port: number, at: string): Promise<string> {
 	return new Promise((resolve, reject) => {
-		http
+		const request = http
 			.get({ port, path: at, agent: false, timeout: LIMIT_MS }, (response) => {
 				let text = '';
 				response.setEncoding('utf8').on('data', (chunk) => {
@@ -344,6 +344,7 @@ function ask(port: number, at: string): Promise<string> {
 				});
 				response.on('end', () => resolve(text));
 			})
+			.on('timeout', () => request.destroy(new Error(`no answer within ${LIMIT_MS} ms`)))
 			.on('error', reject);
 	});
 }

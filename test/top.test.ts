@@ -1,6 +1,6 @@
 /** `choir top` and `status --watch`: the board as values, then on a real terminal. */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import pc from 'picocolors';
@@ -9,7 +9,7 @@ import { type Board, frame, hear, learn, newBoard, press, type Wish } from '../s
 import type { ChildStatus, TreeStatus } from '../src/cli/facts.ts';
 import type { Key } from '../src/cli/screen.ts';
 import { withTree } from './support/real.ts';
-import { until } from './support/until.ts';
+import { until, within } from './support/until.ts';
 
 const size = { rows: 12, columns: 80 };
 const now = Date.parse('2026-01-01T00:01:00.000Z');
@@ -167,7 +167,7 @@ test('what steers a terminal is a sign in notes and in exits', () => {
 const bin = fileURLToPath(new URL('../bin/choir.js', import.meta.url));
 
 /** A command on a terminal of its own, 100 × 30. */
-function onTerminal(args: string[], home: string): { child: ChildProcess; seen: () => string; type: (text: string) => void } {
+function onTerminal(args: string[], home: string): { ended: Promise<number | null>; seen: () => string; type: (text: string) => void } {
 	const command = `stty rows 30 cols 100; exec ${[process.execPath, bin, ...args].map((word) => `'${word}'`).join(' ')}`;
 	const child = spawn('script', ['-qfec', command, '/dev/null'], {
 		env: { PATH: process.env.PATH, TERM: 'xterm-256color', CHOIR_HOME: home, SHELL: '/bin/sh' },
@@ -177,7 +177,10 @@ function onTerminal(args: string[], home: string): { child: ChildProcess; seen: 
 	child.stdout?.setEncoding('utf8').on('data', (text: string) => {
 		seen += text;
 	});
-	return { child, seen: () => seen, type: (text) => child.stdin?.write(text) };
+	const closed = new Promise<number | null>((resolve) => child.once('close', resolve));
+	const ended = within(`choir ${args[0]} ends`, closed, 60_000, () => seen);
+	ended.catch(() => child.kill('SIGKILL'));
+	return { ended, seen: () => seen, type: (text) => child.stdin?.write(text) };
 }
 
 const spec = `import { command, tree } from 'choir';
@@ -189,8 +192,7 @@ export default tree('t', { children: [
 test('on a terminal: a restart by its key, output that steers nothing, and the terminal as it was', async () => {
 	await withTree({ 'tree.ts': spec }, async (tree) => {
 		await tree.up();
-		const { child, seen, type } = onTerminal(['top'], tree.home);
-		const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+		const { ended, seen, type } = onTerminal(['top'], tree.home);
 		await until('on the terminal', () => seen().includes('2 children: 2 running'));
 		type('j');
 		type('r');
@@ -211,25 +213,23 @@ test('on a terminal: the output of children in `run` and `logs`, and `status --w
 	await withTree({ 'tree.ts': spec }, async (tree) => {
 		await tree.up();
 		const logs = onTerminal(['logs', 'a'], tree.home);
-		await new Promise((resolve) => logs.child.once('close', resolve));
+		await logs.ended;
 		assert.equal(logs.seen().trim(), '␛[2J␛]0;mine␇ hostile');
 		const raw = onTerminal(['logs', 'a', '--raw'], tree.home);
-		await new Promise((resolve) => raw.child.once('close', resolve));
+		await raw.ended;
 		assert.equal(raw.seen().trimEnd(), '\x1b[2J\x1b]0;mine\x07 hostile');
 		const watch = onTerminal(['status', '--watch'], tree.home);
-		const ended = new Promise((resolve) => watch.child.once('close', resolve));
 		await until('on the terminal', () => /running.*\d+ms|running.*\ds/.test(watch.seen()));
 		watch.type('\x03');
-		await ended;
+		await watch.ended;
 		assert.ok(watch.seen().includes('\x1b[?1049l'));
 	});
 	await withTree({ 'tree.ts': spec }, async (tree) => {
 		const run = onTerminal(['run', path.join(tree.folder, 'tree.ts')], tree.home);
-		const ended = new Promise((resolve) => run.child.once('close', resolve));
 		await until('on the terminal', () => run.seen().includes('␛[2J␛]0;mine␇ hostile'));
 		assert.ok(!run.seen().includes('\x1b[2J'));
 		run.type('\x03');
-		await ended;
+		await run.ended;
 	});
 });
 

@@ -1,7 +1,6 @@
 /** The live page in a real browser, of trees that run: what people see, and what they may do. */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
-import http from 'node:http';
 import path from 'node:path';
 import type { BrowserContextOptions, Page } from 'playwright-core';
 import { test } from 'uvu';
@@ -10,6 +9,7 @@ import { bytes, duration, eventName, stateWord, toneOf } from '../src/view/page/
 import { artefacts, browser, keep, withPage } from './support/browser.ts';
 import { type RealTree, signal, withTree } from './support/real.ts';
 import { until } from './support/until.ts';
+import { ask } from './support/viewing.ts';
 
 const SEEN_MS = 200;
 const PAINTED_MS = 1_000;
@@ -179,10 +179,7 @@ const tests: Array<[name: string, run: () => Promise<void>]> = [
 		'without the token the answer is 403',
 		onPage(async (page, _tree, address) => {
 			for (const place of ['/', '/AAAAAAAAAAAAAAAAAAAAAAAA/', '/AAAAAAAAAAAAAAAAAAAAAAAA/page.js']) {
-				const status = await new Promise((resolve, reject) =>
-					http.get(new URL(place, address), (response) => resolve(response.resume().statusCode)).on('error', reject),
-				);
-				assert.equal(status, 403, place);
+				assert.equal((await ask(new URL(place, address).href)).status, 403, place);
 			}
 			assert.equal((await page.context().request.get(new URL('/', address).href)).status(), 403);
 		}),

@@ -17,7 +17,7 @@ import { judge } from '../src/view/guard.ts';
 import { shown } from '../src/view/moment.ts';
 import { shownLine } from '../src/view/output.ts';
 import { Recorder } from '../src/view/recorder.ts';
-import { until } from './support/until.ts';
+import { until, within } from './support/until.ts';
 import { ask, Page, served } from './support/viewing.ts';
 import { child, rule, supervisor } from './support/world.ts';
 
@@ -479,7 +479,7 @@ for (const [what, word] of garbage) {
 			const other = await Page.open(address);
 			const page = await Page.open(address);
 			page.socket.send(word);
-			assert.ok([1003, 1008, 1009].includes(await page.closed));
+			assert.ok([1003, 1008, 1009].includes(await within('the page is ended', page.closed)));
 			await tree.restart('a');
 			await other.next('rows', ({ rows }) => rows.some(({ incarnation }) => incarnation === 2));
 			other.close();
@@ -491,7 +491,7 @@ test('there are at most sixteen pages', () =>
 		const pages = await Promise.all(Array.from({ length: 16 }, () => Page.open(address)));
 		const { WebSocket } = await import('ws');
 		const one = new Page(new WebSocket(`${address.replace('http', 'ws')}live`));
-		assert.equal(await one.closed, 1013);
+		assert.equal(await within('the page is refused', one.closed), 1013);
 		pages[0]?.close();
 		await until('there is room again', async () => (await Page.open(address).catch(() => null)) !== null);
 		for (const page of pages) page.close();
@@ -705,7 +705,7 @@ test('a connection that says half of what it wants is ended, and keeps nobody el
 			const ended = half.map((socket) => new Promise((resolve) => socket.once('close', resolve)));
 			for (const socket of half) socket.write('GET / HT');
 			assert.equal((await ask(`http://127.0.0.1:${port}/`)).status, 403);
-			await Promise.all(ended);
+			await within('all are ended', Promise.all(ended));
 		},
 		{ limits: { requestMs: 500 } },
 	));
@@ -725,7 +725,7 @@ test('a page that does not answer is ended, and so is one that does not read for
 			silent.write(
 				`GET ${new URL(address).pathname}live HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n\r\n`,
 			);
-			await silentEnded;
+			await within('who is silent is ended', silentEnded);
 			const { workerId } = launched[0] as (typeof launched)[number];
 			const deaf = await Page.open(address);
 			deaf.socket.pause();
