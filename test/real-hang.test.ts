@@ -4,6 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'uvu';
+import { request } from '../src/control/client.ts';
+import { socketPath } from '../src/home.ts';
 import { freePort, identify, isAlive, type RealTree, signal, withTree } from './support/real.ts';
 
 /** Blocks when it is told to, and says at its start whether one before it still runs. */
@@ -218,6 +220,9 @@ test('an angel that was itself paused for longer than the limit keeps its master
 		const all = [angel, pid, (await tree.child('one')).pid];
 		for (const each of all) signal(each, 'SIGSTOP');
 		await pass(JUDGED_MS);
+		signal(angel, 'SIGCONT');
+		// It is awake while the others are not.
+		await request(socketPath(tree.dir, 'angel.sock'), 'status');
 		for (const each of all) signal(each, 'SIGCONT');
 		await pass(JUDGED_MS);
 		assert.equal((await masterOf(tree)).pid, pid);
