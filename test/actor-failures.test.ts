@@ -309,8 +309,8 @@ async function failsAlone(moment: Moment, way: Way, observer: keyof typeof obser
 			await running.child('').restartChild('child');
 		}
 		await until('it is restarted', () => lives > bad && running.status().children[1]?.state === 'running');
-		// What it has left has its time to do harm: timers of one process fire in the order of their times, and these are behind its own.
 		await turn();
+		// What it has left has its time to do harm: timers of one process fire in the order of their times, and this one is behind its own.
 		await new Promise((resolve) => setTimeout(resolve, moment === 'stopping' ? 16 : 2));
 		assert.is(siblings, 2, 'its siblings live');
 		assert.is(lives, bad + 1, 'it was restarted once');

@@ -13,6 +13,7 @@ say('starts');
 setTimeout(() => { say('is ready'); ready(); }, 60);
 onDrain(async () => {
 	say('stops');
+	// Whoever does not wait for it is in the log before it has stopped.
 	await new Promise((resolve) => setTimeout(resolve, 60));
 	clearInterval(alive);
 });

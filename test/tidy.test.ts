@@ -90,11 +90,32 @@ test('arrows go one way: machines know nothing of src, src nothing of test', () 
 	for (const file of filesIn('src')) assert.not.match(read(file), /from '[./]*\/(test|bench|examples)\//, file);
 });
 
+/** Lines that let time pass and do not say why in the line above. */
+function guesses(text: string): string[] {
+	const lines = text.split('\n');
+	return lines.filter(
+		(line, index) =>
+			/^\s*(await|const \w+ = .*=>) new Promise(<\w+>)?\(\(\w+\) => setTimeout\(/.test(line) &&
+			!/^\s*\/(\/|\*\*)/.test(lines[index - 1] ?? ''),
+	);
+}
+
 test('every test file runs its tests, waits for no guess, and leaves none out', () => {
 	for (const file of filesIn('test').filter((name) => name.endsWith('.test.ts'))) {
 		const text = read(file);
 		assert.match(text, /^(test|\w+)\.run\(\);?\s*$/m, `${file} forgets to run`);
 		assert.not.match(codeOf(text), /\btest\.(skip|only)\(/, file);
+		assert.equal(guesses(text), [], `${file}: await a fact (support/until.ts), or say above what the time is for`);
+	}
+});
+
+test('the check for guesses sees what it is for', () => {
+	for (const line of [
+		'await new Promise((resolve) => setTimeout(resolve, 5));',
+		'const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));',
+	]) {
+		assert.equal(guesses(`f();\n\t${line}`), [`\t${line}`]);
+		assert.equal(guesses(`// What it is for.\n\t${line}`), []);
 	}
 });
 

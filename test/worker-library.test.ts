@@ -748,9 +748,9 @@ test('SIGTERM at any moment of the start ends it; once armed, with code 0', () =
 		const startMs = performance.now() - from;
 		first.child.kill('SIGTERM');
 		const ends = [await first.ended()];
-		// The moments are spread over what a start takes here.
 		for (let n = 0; n < 12; n++) {
 			const worker = place.start(idle);
+			// The moments are spread over what a start takes here.
 			await new Promise((resolve) => setTimeout(resolve, (startMs * n) / 10));
 			const isUp = worker.printed !== '';
 			worker.child.kill('SIGTERM');
