@@ -5,12 +5,11 @@
 import type { AskedOperation, TreeOperation } from '../../machines/agenda.ts';
 import { MAX_INSTANCES } from '../../machines/check.ts';
 import { type Desired, instanceOf } from '../../machines/desired.ts';
-import { type DynamicContext, dynamicMachine } from '../../machines/dynamic.ts';
+import { dynamicMachine } from '../../machines/dynamic.ts';
 import type { MasterContext, MasterEffects, SupervisorEnd } from '../../machines/master.ts';
 import { masterMachine } from '../../machines/master.ts';
-import { type Answer, type Asked, type Child, type Death, describe, type Refusal } from '../../machines/operations.ts';
-import { type Fate, reconcile, type SavedChild, type SavedSupervisor, savedChild } from '../../machines/reconcile.ts';
-import { stampsOf } from '../../machines/restart.ts';
+import { type Answer, type Asked, type Child, describe, type Refusal } from '../../machines/operations.ts';
+import { type Fate, reconcile, type SavedChild, type SavedSupervisor } from '../../machines/reconcile.ts';
 import type {
 	ActorDeclaration,
 	ChildDeclaration,
@@ -31,6 +30,7 @@ import { type Effects, Kernel, type KernelOptions } from '../kernel/kernel.ts';
 import { resolveChild } from '../spec/check.ts';
 import { Agenda, isAgenda, type Operations } from './agenda.ts';
 import type { Host, Leftover, Run } from './host.ts';
+import { childKey, Mind, supervisorKey } from './mind.ts';
 import { joinPath, pathOf, runId, splitPath, supervisorId } from './paths.ts';
 import { allOf, isRollout, type Planned, type Reloaded, type ReloadStatus, Reloads, type SavedRollout, type Versions } from './reloads.ts';
 import { isPool, isSparePath, Standbys } from './standbys.ts';
@@ -161,9 +161,7 @@ export class Tree {
 	#nextRequest = 1;
 	#nextMember = 1;
 	#nextActor = 1;
-	/** What each supervisor had in mind when it was last written down, and until when its operations wait. */
-	readonly #written = new Map<string, MasterContext>();
-	readonly #due = new Map<string, Map<number, number>>();
+	readonly #mind: Mind;
 	#stopped: StopMode | null = null;
 	#rootStarted = false;
 
@@ -211,6 +209,14 @@ export class Tree {
 			changes: this.#changes,
 			standbyOf: (spec) => this.#standbys.statusOf(spec),
 		};
+		this.#mind = new Mind({
+			kernel: this.kernel,
+			incarnationOf: this.#known.incarnationOf,
+			supervisorOf: (path) => {
+				const spec = path === '' ? this.#spec.root : this.#specs.get(path);
+				return spec?.kind === 'supervisor' ? spec : undefined;
+			},
+		});
 		this.#reloads = options.versions === undefined ? null : this.#makeReloads(options.versions);
 		this.#agenda = this.#makeAgenda();
 		this.#standbys = this.#makeStandbys();
@@ -967,74 +973,18 @@ export class Tree {
 	/** All that the journal would hold now. */
 	mind(): Record<string, unknown> {
 		const set: Record<string, unknown> = { ...this.#reloads?.mind(), ...this.#agenda.mind() };
-		for (const spec of [this.#spec.root, ...this.#specs.values()]) {
-			const context = spec.kind === 'supervisor' ? (this.kernel.context(supervisorId(spec.path)) as MasterContext | undefined) : undefined;
-			if (spec.kind !== 'supervisor' || context === undefined) continue;
-			const { path } = spec;
-			const { log, operations, nextOperation, end, mode, children } = context;
-			const due = this.kernel.timers(supervisorId(path)).flatMap(({ name, at }): Array<[number, number]> => {
-				const waiting = RESTART_DUE.exec(name);
-				return waiting === null ? [] : [[Number(waiting[1]), at]];
-			});
-			const mail = context.mail.filter((each): each is Death => !('do' in each));
-			const incarnation = this.#incarnations.get(path) ?? 0;
-			const left: SavedSupervisor = { incarnation, log: stampsOf(log), operations: [...operations], nextOperation, due, mail, end, mode };
-			set[supervisorKey(path)] = left;
-			for (const child of children.values()) set[childKey(joinPath(path, child.id))] = savedChild(child);
-			for (const { id, path: child } of spec.children) if (!children.has(id)) set[childKey(child)] = { deleted: true };
-		}
+		for (const spec of [this.#spec.root, ...this.#specs.values()]) if (spec.kind === 'supervisor') Object.assign(set, this.#mind.of(spec));
 		return set;
 	}
 
-	/** What a supervisor has in mind after a step, before it is done. */
+	/** What a machine has in mind after a step, before it is done. */
 	#writeDown(machine: string, asked: readonly AskedOfWorld[]): void {
-		if (isRollout(machine) || isAgenda(machine)) {
-			const set = isRollout(machine) ? (this.#reloads as Reloads).record() : this.#agenda.record();
-			if (Object.keys(set).length > 0) this.#options.journal?.write(set);
-			return;
-		}
-		if (!machine.startsWith('master:')) return;
-		const context = this.kernel.context(machine) as MasterContext | DynamicContext;
-		if ('members' in context) return;
-		const path = pathOf(machine);
-		const due = this.#due.get(path) ?? new Map<number, number>();
-		for (const { type, params } of asked) {
-			const { id, delay } = (params ?? {}) as { id?: string; delay?: number };
-			const waiting = type === 'xstate.raise' && delay !== undefined ? RESTART_DUE.exec(id ?? '') : null;
-			if (waiting !== null) this.#due.set(path, due.set(Number(waiting[1]), this.kernel.clock.now() + (delay as number)));
-		}
-		const before = this.#written.get(path);
-		this.#written.set(path, context);
-		const set: Record<string, unknown> = {};
-		const { log, operations, nextOperation, end, mode, children } = context;
-		const mail = context.mail.filter((each): each is Death => !('do' in each));
-		if (
-			before?.log !== log ||
-			before.operations !== operations ||
-			before.end !== end ||
-			before.mode !== mode ||
-			before.mail !== context.mail
-		) {
-			const waiting = operations.filter(({ phase }) => phase === 'waiting').map(({ id }) => id);
-			for (const id of due.keys()) if (!waiting.includes(id)) due.delete(id);
-			const incarnation = this.#incarnations.get(path) ?? 0;
-			const own = { incarnation, log: stampsOf(log), operations: [...operations], nextOperation };
-			const left: SavedSupervisor = { ...own, due: [...due], mail, end, mode };
-			set[supervisorKey(path)] = left;
-		}
-		const differing = before === undefined ? children.keys() : children.differing(before.children);
-		for (const id of differing) {
-			const child = children.get(id);
-			set[childKey(joinPath(path, id))] = child === undefined ? this.#tombstone(path, id) : savedChild(child);
-		}
+		const set = isRollout(machine)
+			? (this.#reloads as Reloads).record()
+			: isAgenda(machine)
+				? this.#agenda.record()
+				: this.#mind.changed(machine, asked);
 		if (Object.keys(set).length > 0) this.#options.journal?.write(set);
-	}
-
-	/** What is declared comes back when its supervisor starts again, unless it is remembered that it shall not. */
-	#tombstone(path: string, id: string): SavedChild | null {
-		const spec = path === '' ? this.#spec.root : this.#specs.get(path);
-		const declared = spec?.kind === 'supervisor' && spec.children.some((child) => child.id === id);
-		return declared ? { deleted: true } : null;
 	}
 
 	#supervisorEffects(spec: SupervisingSpec): Effects<MasterEffects> {
@@ -1240,10 +1190,7 @@ type Omitted<Union> = Union extends unknown ? Omit<Union, 'request'> : never;
 const MAX_TRIES = 5;
 const okCodes = [0];
 const nothing: About = {};
-const RESTART_DUE = /^restart\.due\.(\d+)$/;
 /** Its supervisor had begun a new life of it, of which it knew nothing yet. */
 const isLater = ({ incarnation }: Fate, saved: unknown) => saved !== undefined && (saved as SavedSupervisor).incarnation < incarnation;
-const childKey = (path: string) => `child:${path}`;
-const supervisorKey = (path: string) => `supervisor:${path}`;
 /** The end of a process that was gone when somebody came to look. */
 const nobodySaw = { code: null, signal: null, maxRssBytes: null, reason: 'lost' as const };
