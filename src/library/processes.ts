@@ -143,6 +143,7 @@ export class LocalProcesses {
 	#order(message: ToAngel): void {
 		if (message.do === 'spawn') this.#processes.spawn(message.order);
 		else if (message.do === 'assign') this.#processes.assign(message);
+		else if (message.do === 'heard') this.#processes.heard(message.workerId);
 		else if (message.do === 'signal') this.#processes.signal(message.workerId, message.signal);
 	}
 }
