@@ -197,7 +197,7 @@ const views: Array<[given: unknown, right: Partial<typeof defaults.view> | RegEx
 		{ host: '0.0.0.0', readOnly: false, history: { perChild: 10, inAll: 20_000 } },
 	],
 	[0, /^t\.view: expected true, false, a port from 1 to 65535, .* got 0$/],
-	['unix:/tmp/x', /^t\.view: expected true, false, a port .* got 'unix:\/tmp\/x'$/],
+	['unix:/run/x', /^t\.view: expected true, false, a port .* got 'unix:\/run\/x'$/],
 	['example.com:80', /^t\.view: expected an IP address or 'localhost', got 'example.com'$/],
 	[{ port: 70_000 }, /^t\.view\.port: expected a whole number from 0 to 65535, got 70000$/],
 	[{ readonly: true }, /^t\.view\.readonly: expected a known key \(did you mean 'readOnly'\?\), got 'readonly'$/],

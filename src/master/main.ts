@@ -30,6 +30,7 @@ import { loadSpec } from '../spec/load.ts';
 import { Door } from '../view/door.ts';
 import type { Leftover, Tell } from './host.ts';
 import { Hosts } from './hosts.ts';
+import { childKey, supervisorKey } from './mind.ts';
 import { Operator } from './operator.ts';
 import { pathOf } from './paths.ts';
 import { ProcessHost } from './processes.ts';
@@ -303,7 +304,7 @@ function startWhenLoaded(): void {
 	serve(running, operator, workers, status, door, since, known.masterIncarnation);
 	if (door.wasOpen || (known.view !== 'never' && (spec.view.on ?? known.view === 'on')))
 		door.open().catch((error: Error) => news('warn', 'view.failed', error.message));
-	const nothingLeft = !left.has('supervisor:') && known.leftovers.length === 0;
+	const nothingLeft = !left.has(supervisorKey('')) && known.leftovers.length === 0;
 	if (asked !== null) running.stop(asked);
 	if (nothingLeft) return running.start();
 	// Another angel may have been asked for any of them.
@@ -393,7 +394,8 @@ function keepSpec(leftovers: readonly Leftover[]): void {
 function incarnationsIn(saved: ReadonlyMap<string, unknown>): Array<[path: string, incarnation: number]> {
 	return [...saved].flatMap(([key, value]): Array<[string, number]> => {
 		const { incarnation } = value as { incarnation?: number };
-		return key.startsWith('child:') && incarnation !== undefined ? [[key.slice('child:'.length), incarnation]] : [];
+		const anyChild = childKey('');
+		return key.startsWith(anyChild) && incarnation !== undefined ? [[key.slice(anyChild.length), incarnation]] : [];
 	});
 }
 

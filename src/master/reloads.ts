@@ -30,6 +30,7 @@ import type { ChildSpec, Exit, StopMode, SupervisorSpec, TreeSpec, WorkSpec } fr
 import { defaults } from '../../machines/spec.ts';
 import type { Effects, Kernel } from '../kernel/kernel.ts';
 import type { Run } from './host.ts';
+import { childKey } from './mind.ts';
 import { joinPath, runId, splitPath, supervisorId } from './paths.ts';
 import type { TreeNews } from './tree.ts';
 
@@ -270,7 +271,7 @@ export class Reloads {
 			const child = this.#childAt(path) ?? { ...unborn, id: splitPath(path)[1], rule: (this.#ground.specOf(path) as ChildSpec)?.restart };
 			const readyAt = this.#readyAt.get(workerId) ?? null;
 			return [
-				`child:${path}`,
+				childKey(path),
 				savedChild({ ...child, incarnation, used: incarnation, phase: 'running', standing: null, failures: 0, readyAt }),
 			];
 		});
