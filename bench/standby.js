@@ -1,6 +1,6 @@
 // What a spare is worth: from SIGKILL until a client that waits is served by the replacement, of a child with one instance, so that nobody
 // covers. A standby, a cold start under choir, and the least that can be done: a spawner that holds the socket and spawns again. The program is
-// the smallest there is: an ES module, and for the cold starts also in CommonJS, which Node loads in another way.
+// the smallest there is: an ES module, and for the cold starts also in CommonJS, which Node loads in another way, and one that has a dependency.
 // By hand, on a machine with nothing else to do: `node bench/standby.js [rounds]`.
 import { execFileSync, spawn } from 'node:child_process';
 import net from 'node:net';
@@ -14,12 +14,21 @@ const ROUNDS = Number(process.argv[2] ?? 40);
 const REST_MS = 900;
 const SERVED_MS = 10_000;
 const choir = fileURLToPath(new URL('../bin/choir.js', import.meta.url));
-const ports = { standby: 18_091, cold: 18_092, bare: 18_093, coldCommon: 18_094, bareCommon: 18_095 };
+const ports = {
+	standby: 18_091,
+	cold: 18_092,
+	bare: 18_093,
+	coldCommon: 18_094,
+	bareCommon: 18_095,
+	coldLogger: 18_096,
+	bareLogger: 18_097,
+};
 /** Which file is run, and which standbys there are. */
 const trees = {
 	standby: { module: './standby.mjs', standby: 1 },
 	cold: { module: './cold.mjs', standby: 0 },
 	coldCommon: { module: './coldCommon.cjs', standby: 0 },
+	coldLogger: { module: './coldLogger.mjs', standby: 0 },
 };
 
 /** Says its pid to whoever asks. */
@@ -29,8 +38,12 @@ const serve = (head, where) => `
 `;
 const asModule = "import http from 'node:http';";
 const asCommon = "const http = require('node:http');";
-write('bare.mjs', serve(asModule, '{ fd: 3 }'));
-write('bareCommon.cjs', serve(asCommon, '{ fd: 3 }'));
+const asLogger = `${asModule}
+	import pino from ${JSON.stringify(import.meta.resolve('pino'))};
+	pino();`;
+const headOf = (file) => (file.endsWith('.cjs') ? asCommon : file.includes('Logger') ? asLogger : asModule);
+const bare = ['bare.mjs', 'bareCommon.cjs', 'bareLogger.mjs'];
+for (const file of bare) write(file, serve(headOf(file), '{ fd: 3 }'));
 write(
 	'spawner.cjs',
 	`const { spawn } = require('node:child_process');
@@ -40,7 +53,7 @@ write(
 	keep();`,
 );
 for (const [name, { module, standby }] of Object.entries(trees)) {
-	write(module, serve(module.endsWith('.mjs') ? asModule : asCommon, `${ports[name]}, '127.0.0.1'`));
+	write(module, serve(headOf(module), `${ports[name]}, '127.0.0.1'`));
 	const child = `node('web', { module: '${module}', listen: { http: '127.0.0.1:${ports[name]}' }, standby: ${standby}, restart: { backoff: 0 } })`;
 	write(
 		`${name}.ts`,
@@ -62,15 +75,15 @@ function ask(port) {
 	});
 }
 
-const quantile = (times, share) =>
-	[...times].sort((a, b) => a - b)[Math.min(times.length - 1, Math.floor(times.length * share))].toFixed(1);
+const quantile = (times, share, digits = 1) =>
+	[...times].sort((a, b) => a - b)[Math.min(times.length - 1, Math.floor(times.length * share))].toFixed(digits);
 
 makeReady();
 const command = (...args) =>
 	execFileSync(process.execPath, [choir, ...args], { cwd: dir, env: environment, stdio: ['ignore', 'ignore', 'inherit'] });
 // In the background: nobody prints, as nobody does for the spawners.
 for (const name of Object.keys(trees)) command('start', `${name}.ts`);
-const spawners = ['bare.mjs', 'bareCommon.cjs'].map((file) =>
+const spawners = bare.map((file) =>
 	spawn(process.execPath, [path.join(dir, 'spawner.cjs'), file, String(ports[path.parse(file).name])], {
 		cwd: dir,
 		env: environment,
@@ -91,7 +104,9 @@ try {
 	await pause(2_000);
 	const times = Object.fromEntries(Object.keys(ports).map((name) => [name, []]));
 	for (let round = 0; round < ROUNDS; round++) {
-		for (const [name, port] of Object.entries(ports)) {
+		// Each now before, now behind the others: what one leaves to be done is not always the same one's to bear.
+		const turns = Object.entries(ports);
+		for (const [name, port] of round % 2 === 0 ? turns : turns.reverse()) {
 			await pause(REST_MS);
 			const from = performance.now();
 			process.kill(pids[name], 'SIGKILL');
@@ -105,8 +120,11 @@ try {
 	console.log('| SIGKILL → a waiting client is served (ms) | p50 | p90 | worst |\n| --- | ---: | ---: | ---: |');
 	for (const [name, all] of Object.entries(times))
 		console.log(`| ${name} | ${quantile(all, 0.5)} | ${quantile(all, 0.9)} | ${quantile(all, 1)} |`);
-	const ratio = (one, other) => (quantile(times[one], 0.5) / quantile(times[other], 0.5)).toFixed(2);
-	console.log(`\ncold: ${ratio('cold', 'bare')} × bare, in CommonJS ${ratio('coldCommon', 'bareCommon')} × bare`);
+	console.log('\n| cold × bare, of one round each | p25 | p50 | p75 |\n| --- | ---: | ---: | ---: |');
+	for (const name of Object.keys(trees).filter((name) => name !== 'standby')) {
+		const ratios = times[name].map((time, round) => time / times[name.replace('cold', 'bare')][round]);
+		console.log(`| ${name} | ${[0.25, 0.5, 0.75].map((share) => quantile(ratios, share, 2)).join(' | ')} |`);
+	}
 } finally {
 	for (const name of Object.keys(trees)) command('stop', name.toLowerCase());
 	for (const spawner of spawners) spawner.kill('SIGTERM');
