@@ -49,6 +49,13 @@ export function ensureDir(dir: string): string {
 	return dir;
 }
 
+/** Removes a file, if it is there; on a disk that can only be read it stays. */
+export function removeIfPossible(file: string): void {
+	try {
+		fs.rmSync(file, { force: true });
+	} catch {}
+}
+
 /**
  * The path of a unix socket of a tree: in its folder, or, where that is too long for the kernel, in a folder of this user
  * in the temporary directory, named by a hash of the tree's folder.

@@ -24,7 +24,7 @@ function inFolder(run: (dir: string) => void): void {
 const failed = (error: Error): never => {
 	throw error;
 };
-const open = (dir: string, resume = true) => new Journal(dir, { resume, failed });
+const open = (dir: string, resume = true) => new Journal(dir, { resume, failed, recovered: () => {} });
 
 const steps: Changes[] = [
 	{ run: { pid: 1 }, 'child:a': { phase: 'starting' } },
@@ -111,12 +111,14 @@ test('however much is written, the file stays short', () =>
 test('a file that cannot be written is said once, and what is known stays known', () =>
 	inFolder((dir) => {
 		const errors: string[] = [];
-		const journal = new Journal(path.join(dir, 'nowhere'), { resume: false, failed: ({ message }) => errors.push(message) });
+		const said = { failed: ({ message }: Error) => errors.push(message), recovered: assert.fail };
+		const journal = new Journal(path.join(dir, 'nowhere'), { resume: false, ...said });
 		journal.write({ a: 1 });
 		journal.write({ a: 2 });
 		assert.equal(errors.length, 1);
 		assert.match(errors[0] as string, /ENOENT/);
 		assert.equal(journal.values.get('a'), 2);
+		journal.close();
 	}));
 
 test('what is written down step by step is what the tree has in mind', () => {

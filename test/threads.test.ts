@@ -38,6 +38,7 @@ class Stage {
 		tell: (of, fact) => void this.facts.push({ of, ...fact }),
 		now: () => performance.now(),
 		unrotated: () => {},
+		muted: () => {},
 	});
 	#incarnation = 0;
 
@@ -602,7 +603,7 @@ test('a thread keeps nobody alive, and does not outlive its process', () => {
 			import { resolveSpec } from '${built}/spec/check.js';
 			const [spec] = resolveSpec({ kind: 'tree', id: 't', children: [{ kind: 'thread', id: 'a', module: './busy.mjs' }] }).root.children;
 			const facts = [];
-			const host = new ThreadHost({ dir: '${folder}/home/t', base: '${folder}', now: () => 0, unrotated: () => {}, tell: (_, { type }) => facts.push(type) });
+			const host = new ThreadHost({ dir: '${folder}/home/t', base: '${folder}', now: () => 0, unrotated: () => {}, muted: () => {}, tell: (_, { type }) => facts.push(type) });
 			const run = { workerId: 'w', path: 'a', incarnation: 1, spec, stop: spec.stop };
 			host.launch(run);
 			const look = setInterval(() => {

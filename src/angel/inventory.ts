@@ -5,8 +5,9 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
+import { removeIfPossible } from '../home.ts';
 import { bootId, findMarked, isAlive, startedWith } from '../hosts/proc.ts';
-import { checked, withChecksum } from '../journal/checksum.ts';
+import { checked, writeChecked } from '../journal/checksum.ts';
 import type { Leftover } from '../master/host.ts';
 import type { Handed } from '../master/slots.ts';
 
@@ -31,6 +32,8 @@ export interface LeftBehind {
 
 /** Deaths and births until the inventory is written anew. */
 const MAX_LINES = 4_096;
+/** Between two tries to write it anew after it could not be written. */
+const RETRY_MS = 5_000;
 
 export const inventoryFile = (dir: string) => path.join(dir, 'inventory.jsonl');
 
@@ -39,16 +42,19 @@ export class Inventory {
 	readonly #living: () => Entry[];
 	#fd: number | null = null;
 	#lines = 0;
+	#retry: NodeJS.Timeout | undefined;
+	readonly #retryMs: number;
 
-	/** Begins anew, with what `living` gives. */
-	constructor(dir: string, living: () => Entry[]) {
+	/** Begins anew, with what `living` gives; throws if it cannot be written. Later it is tried again by itself. */
+	constructor(dir: string, living: () => Entry[], retryMs = RETRY_MS) {
 		this.#file = inventoryFile(dir);
 		this.#living = living;
+		this.#retryMs = retryMs;
 		this.#begin();
 	}
 
 	add(entry: Entry): void {
-		this.#write({ bootId: bootId(), ...entry });
+		this.#write(lineOf(entry));
 	}
 
 	remove(workerId: string): void {
@@ -56,32 +62,56 @@ export class Inventory {
 	}
 
 	close(): void {
+		clearTimeout(this.#retry);
+		this.#shut();
+	}
+
+	#shut(): void {
 		if (this.#fd !== null) fs.closeSync(this.#fd);
 		this.#fd = null;
 	}
 
 	/** Aside first, then in its place: there is a whole one at any time. */
 	#begin(): void {
-		this.close();
+		this.#shut();
 		const aside = `${this.#file}.${process.pid}`;
-		this.#fd = fs.openSync(aside, 'w', 0o600);
-		this.#lines = 0;
-		for (const entry of this.#living()) this.add(entry);
-		fs.renameSync(aside, this.#file);
+		const living = this.#living();
+		try {
+			this.#fd = fs.openSync(aside, 'w', 0o600);
+			this.#lines = living.length;
+			for (const entry of living) writeChecked(this.#fd, lineOf(entry));
+			fs.renameSync(aside, this.#file);
+		} catch (error) {
+			removeIfPossible(aside);
+			throw error;
+		}
 	}
 
 	#write(line: object): void {
 		// A full disk must not cost the tree its supervision; the marks in the environments are left.
 		try {
 			if (this.#fd === null) return;
-			fs.writeSync(this.#fd, withChecksum(JSON.stringify(line)));
+			writeChecked(this.#fd, line);
 			this.#lines += 1;
 			if (this.#lines > MAX_LINES + 2 * this.#living().length) this.#begin();
 		} catch {
-			this.close();
+			this.#later();
 		}
 	}
+
+	#later(): void {
+		this.#shut();
+		this.#retry = setTimeout(() => {
+			try {
+				this.#begin();
+			} catch {
+				this.#later();
+			}
+		}, this.#retryMs).unref();
+	}
 }
+
+const lineOf = (entry: Entry) => ({ bootId: bootId(), ...entry });
 
 /** All that the inventory of a folder holds, whether it lives or not, as of this boot of the machine. */
 export function readInventory(dir: string): Entry[] {

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import net from 'node:net';
-import { type AngelPid, angelPidFile, readAngelPid, socketPath } from '../home.ts';
+import { type AngelPid, angelPidFile, readAngelPid, removeIfPossible, socketPath } from '../home.ts';
 
 /** How long somebody who answers on a lock's socket has to do so. */
 const ASK_MS = 2_000;
@@ -78,5 +78,5 @@ export function writePidFile(dir: string, angel: AngelPid): void {
 /** Only if it is ours: another angel may have come meanwhile. */
 export function removePidFile(dir: string, { pid, startTicks }: Pick<AngelPid, 'pid' | 'startTicks'>): void {
 	const present = readAngelPid(dir);
-	if (present?.pid === pid && present.startTicks === startTicks) fs.rmSync(angelPidFile(dir), { force: true });
+	if (present?.pid === pid && present.startTicks === startTicks) removeIfPossible(angelPidFile(dir));
 }

@@ -12,11 +12,12 @@ import { type AngelContext, type AngelEffects, angelMachine } from '../../machin
 import { requestOf, type Signal } from '../../machines/signals.ts';
 import { type ChildSpec, type ListenSpec, listenersOf, type StopMode } from '../../machines/spec.ts';
 import { serveControl } from '../control/server.ts';
-import { type AngelPid, choirHome, ensureDir, logFile, logsDir, readAngelPid, socketPath, treeDir } from '../home.ts';
+import { type AngelPid, choirHome, ensureDir, logsDir, readAngelPid, removeIfPossible, socketPath, treeDir } from '../home.ts';
 import { bootId, killGroup, killOne, startTicks } from '../hosts/proc.ts';
 import { RealClock } from '../kernel/clock.ts';
 import { type Effects, Kernel } from '../kernel/kernel.ts';
 import { EventLog, type EventRecord } from '../logs/events.ts';
+import { closeOutput, openOutput } from '../logs/open.ts';
 import { followedSizes } from '../logs/sizes.ts';
 import { visibleLines } from '../logs/visible.ts';
 import { type InspectResult, inspectSpec } from '../spec/inspection.ts';
@@ -332,8 +333,10 @@ class Angel {
 			this.#dir as string,
 			this.#sockets as Sockets,
 			() => this.#kernel.clock.now(),
-			({ workerId, what, ...rest }) => {
-				const message = { do: what, workerId, ...rest } as ToMaster;
+			(fact) => {
+				if (fact.what === 'muted') return this.#news('error', 'output.lost', fact.message, { path: fact.path });
+				const { what, ...rest } = fact;
+				const message = { do: what, ...rest } as ToMaster;
 				if (!this.#hasHandedOver) return this.#master?.link.send(message);
 				if (message.do === 'exited') this.#successor?.send(message);
 				this.#lookWhetherNeeded();
@@ -386,7 +389,7 @@ class Angel {
 		fs.renameSync(aside, at);
 		const { ino } = fs.lstatSync(at);
 		this.#stopServing = () => {
-			if (fs.lstatSync(at, { throwIfNoEntry: false })?.ino === ino) fs.rmSync(at, { force: true });
+			if (fs.lstatSync(at, { throwIfNoEntry: false })?.ino === ino) removeIfPossible(at);
 			server.close();
 		};
 		this.#unbind.push(() => {
@@ -416,20 +419,25 @@ class Angel {
 	#launchMaster(): void {
 		const dir = this.#dir as string;
 		const main = fileURLToPath(new URL(`../master/main${path.extname(import.meta.url)}`, import.meta.url));
-		const output = fs.openSync(logFile(dir, 'master'), 'a', 0o600);
+		const output = openOutput(dir, 'master', (message) => this.#news('error', 'output.lost', message));
 		this.#masterIncarnation += 1;
 		const incarnation = this.#masterIncarnation;
-		const child = spawn(
-			process.execPath,
-			[...masterFlags, ...(this.#holdsActors ? [] : [smallNursery]), main, dir, this.#bundle, this.#options.spec],
-			{
+		const args = [...masterFlags, ...(this.#holdsActors ? [] : [smallNursery]), main, dir, this.#bundle, this.#options.spec];
+		let child: ChildProcess;
+		try {
+			child = spawn(process.execPath, args, {
 				cwd: path.dirname(this.#options.spec),
 				env: { ...process.env, CHOIR_TREE: dir, CHOIR_INCARNATION: String(incarnation), CHOIR_ORIGIN: this.#origin },
 				detached: true,
 				stdio: ['ignore', output, output, 'pipe', this.#control?.fd as number],
-			},
-		);
-		fs.closeSync(output);
+			});
+		} catch (error) {
+			// For want of memory, say: as good as one that has died at once.
+			this.#news('error', 'master.failed', `the master could not be started: ${(error as Error).message}`);
+			return this.#send({ type: 'master.exited', code: null, signal: null, at: this.#kernel.clock.now(), chance: Math.random() });
+		} finally {
+			closeOutput(output);
+		}
 		const gone = (code: number | null, signal: string | null) => {
 			if (this.#master?.child !== child) return;
 			// What it said last is still in the link: it must be heard before its end.

@@ -5,9 +5,10 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
-import { ensureDir, logFile, logsDir } from '../home.ts';
+import { ensureDir, logsDir } from '../home.ts';
 import { findMarked, isAlive, killGroup, killOne, startTicks } from '../hosts/proc.ts';
 import { Strays } from '../hosts/strays.ts';
+import { closeOutput, openOutput } from '../logs/open.ts';
 import type { Leftover } from '../master/host.ts';
 import { type Entry, type Identity, Inventory, isStillThere, readInventory } from './inventory.ts';
 import type { Assigned, SpawnOrder } from './link.ts';
@@ -17,7 +18,9 @@ import type { Estate } from './succession.ts';
 export type ProcessFact =
 	| { workerId: string; what: 'spawned'; pid: number; startTicks: number }
 	| { workerId: string; what: 'failed'; message: string }
-	| { workerId: string; what: 'exited'; code: number | null; signal: string | null };
+	| { workerId: string; what: 'exited'; code: number | null; signal: string | null }
+	/** It runs, and what it prints is lost. */
+	| { workerId: string; what: 'muted'; path: string; message: string };
 
 interface Held {
 	entry: Entry;
@@ -134,15 +137,15 @@ export class Processes {
 		const { workerId, file, args, cwd, env } = order;
 		const failed = (message: string) => this.#tell({ workerId, what: 'failed', message });
 		if (this.#closed) return failed('the tree is stopping');
-		let output: number | null = null;
+		const { path } = order;
+		const output = openOutput(this.#dir, path, (message) => this.#tell({ workerId, what: 'muted', path, message }));
 		let child: ChildProcess;
 		try {
-			output = fs.openSync(logFile(this.#dir, order.path), 'a', 0o600);
 			child = spawn(file, args, { cwd, env, detached: true, stdio: ['ignore', output, output, ...descriptors] });
 		} catch (error) {
 			return failed(`cannot start '${file}': ${(error as Error).message}`);
 		} finally {
-			if (output !== null) fs.closeSync(output);
+			closeOutput(output);
 		}
 		const { pid } = child;
 		if (pid === undefined) {

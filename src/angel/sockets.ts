@@ -9,6 +9,7 @@ import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { getSystemErrorMap } from 'node:util';
 import type { ListenSpec } from '../../machines/spec.ts';
+import { removeIfPossible } from '../home.ts';
 import { isAlive } from '../hosts/proc.ts';
 import type { Handed } from '../master/slots.ts';
 import { nameHolder } from './holder.ts';
@@ -101,7 +102,7 @@ function unlinking(handle: Handle, socketPath: string): Handle {
 		setBlocking: (blocking) => handle.setBlocking(blocking),
 		close() {
 			const now = fs.lstatSync(socketPath, { throwIfNoEntry: false });
-			if (now?.ino === ino && now.dev === dev) fs.rmSync(socketPath, { force: true });
+			if (now?.ino === ino && now.dev === dev) removeIfPossible(socketPath);
 			handle.close();
 		},
 		letGo: () => handle.close(),

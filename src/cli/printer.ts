@@ -6,10 +6,10 @@
  * It runs until its stdin ends, which is a pipe from the angel; then it prints what the files hold and goes.
  */
 
-import fs from 'node:fs';
 import path from 'node:path';
 import { childOfLogFile, eventsFile, logsDir } from '../home.ts';
 import { Follower } from '../logs/follow.ts';
+import { statOf } from '../logs/open.ts';
 import { followedFiles } from '../logs/sizes.ts';
 import { FolderWatch } from '../logs/watch.ts';
 import { jsonLines, type LineFormat, parseEvent, terminalLines } from './lines.ts';
@@ -83,7 +83,7 @@ async function printRound(sources: Map<string, Source>, format: LineFormat, enou
 /** Up to the sizes of this moment: a file that somebody still writes to shall not keep this process. */
 async function printRest(sources: Map<string, Source>, format: LineFormat): Promise<void> {
 	for (const source of sources.values()) {
-		const size = fs.statSync(source.file, { throwIfNoEntry: false })?.size ?? 0;
+		const size = statOf(source.file)?.size ?? 0;
 		while ((await printChunk(source, format)) && source.follower.offset < size);
 		const unfinished = source.follower.takeUnfinished();
 		if (unfinished !== null) await write(asText(source, unfinished, format));

@@ -6,7 +6,8 @@ import { inspect } from 'node:util';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import type { ReadySpec, ThreadSpec } from '../../machines/spec.ts';
 import type { WorkerEvent } from '../../machines/worker.ts';
-import { ensureDir, logFile, logsDir } from '../home.ts';
+import { logFile } from '../home.ts';
+import { closeOutput, openOutput } from '../logs/open.ts';
 import { firstLook, LOOK_MS, Upkeep } from '../logs/upkeep.ts';
 import type { Host, Run, Tell } from '../master/host.ts';
 import { bundle, needsBundle } from '../spec/bundle.ts';
@@ -27,6 +28,8 @@ export interface ThreadHostOptions {
 	moduleOf?: (generation: number, module: string) => Promise<string | null>;
 	/** Said once per file: its output can only be rotated when its child starts again. */
 	unrotated: (path: string, why: string) => void;
+	/** A thread runs, and what it prints is lost: a sentence. */
+	muted: (path: string, message: string) => void;
 }
 
 /** What a thread uses. Memory is its heap and its buffers; CPU time is known on Linux. */
@@ -191,8 +194,8 @@ class Thread {
 		const file = kept ?? (isBuilt ? (await bundle(source, { cacheDir: path.join(path.dirname(dir), '.cache') })).file : source);
 		// What it starts is known by these as part of the tree.
 		const own = { CHOIR_WORKER: workerId, CHOIR_TREE: dir, CHOIR_PATH: childPath };
-		ensureDir(logsDir(dir));
 		await this.#upkeep.beforeStart(childPath, logs);
+		closeOutput(openOutput(dir, childPath, (message) => this.#options.muted(childPath, message)));
 		return {
 			source,
 			file,

@@ -5,10 +5,13 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { checked, withChecksum } from './checksum.ts';
+import { removeIfPossible } from '../home.ts';
+import { checked, writeChecked } from './checksum.ts';
 
 /** Lines beyond those that the keys need; then the file is written anew. */
 const MAX_LINES = 10_000;
+/** Between two tries to write a journal anew that could not be written. */
+const RETRY_MS = 5_000;
 
 /** A value of null forgets its key. */
 export type Changes = Record<string, unknown>;
@@ -19,22 +22,36 @@ export interface JournalLine {
 	set: Changes;
 }
 
+export interface JournalOptions {
+	/** Whether the file that is there counts. */
+	resume: boolean;
+	/** Told once of a journal that cannot be written (a full disk, say): the tree goes on without. */
+	failed: (error: Error) => void;
+	/** It can again, and holds all there is by now. */
+	recovered: () => void;
+	/** Between two tries, in ms. Default 5 000. */
+	retryMs?: number;
+}
+
 export const journalFile = (dir: string) => path.join(dir, 'journal.jsonl');
 
 export class Journal {
 	readonly #file: string;
 	readonly #failed: (error: Error) => void;
+	readonly #recovered: () => void;
+	readonly #retryMs: number;
 	readonly #values = new Map<string, unknown>();
 	#fd: number | null = null;
 	#lines = 0;
+	#hasFailed = false;
+	#retry: NodeJS.Timeout | undefined;
 
-	/**
-	 * Goes on with the file that is there, or begins anew. `failed` is told once of a journal that cannot be written (a full
-	 * disk, say): the tree goes on without.
-	 */
-	constructor(dir: string, { resume, failed }: { resume: boolean; failed: (error: Error) => void }) {
+	/** Goes on with the file that is there, or begins anew. */
+	constructor(dir: string, { resume, failed, recovered, retryMs = RETRY_MS }: JournalOptions) {
 		this.#file = journalFile(dir);
 		this.#failed = failed;
+		this.#recovered = recovered;
+		this.#retryMs = retryMs;
 		if (resume) for (const { set } of readJournal(dir).lines) this.#apply(set);
 		this.#begin();
 	}
@@ -48,7 +65,7 @@ export class Journal {
 		this.#apply(set);
 		if (this.#fd === null) return;
 		try {
-			fs.writeSync(this.#fd, lineOf(set));
+			writeChecked(this.#fd, lineOf(set));
 			this.#lines += 1;
 			if (this.#lines > MAX_LINES + 2 * this.#values.size) this.#begin();
 		} catch (error) {
@@ -57,6 +74,11 @@ export class Journal {
 	}
 
 	close(): void {
+		clearTimeout(this.#retry);
+		this.#shut();
+	}
+
+	#shut(): void {
 		if (this.#fd !== null) fs.closeSync(this.#fd);
 		this.#fd = null;
 	}
@@ -70,30 +92,32 @@ export class Journal {
 
 	/** Aside first, then in its place: there is a whole one at any time. */
 	#begin(): void {
-		this.close();
+		this.#shut();
 		const aside = `${this.#file}.${process.pid}`;
 		try {
 			this.#fd = fs.openSync(aside, 'w', 0o600);
 			this.#lines = this.#values.size;
-			for (const [key, value] of this.#values) fs.writeSync(this.#fd, lineOf({ [key]: value }));
+			for (const [key, value] of this.#values) writeChecked(this.#fd, lineOf({ [key]: value }));
 			fs.renameSync(aside, this.#file);
 		} catch (error) {
-			fs.rmSync(aside, { force: true });
-			this.#fail(error as Error);
+			removeIfPossible(aside);
+			return this.#fail(error as Error);
 		}
+		if (this.#hasFailed) this.#recovered();
+		this.#hasFailed = false;
 	}
 
 	#fail(error: Error): void {
-		this.close();
+		this.#shut();
 		// What it says is no longer true.
-		fs.rmSync(this.#file, { force: true });
-		this.#failed(error);
+		removeIfPossible(this.#file);
+		if (!this.#hasFailed) this.#failed(error);
+		this.#hasFailed = true;
+		this.#retry = setTimeout(() => this.#begin(), this.#retryMs).unref();
 	}
 }
 
-function lineOf(set: Changes): string {
-	return withChecksum(JSON.stringify({ time: new Date().toISOString(), set }));
-}
+const lineOf = (set: Changes): JournalLine => ({ time: new Date().toISOString(), set });
 
 /** The lines of a journal; `damaged`: bytes at its end that are no lines, or come after one that is none. */
 export function readJournal(dir: string): { lines: JournalLine[]; damaged: number } {

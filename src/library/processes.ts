@@ -85,9 +85,12 @@ export class LocalProcesses {
 	private constructor(dir: string, lock: net.Server, { base, tell, now, note }: LocalOptions) {
 		this.#lock = lock;
 		this.#sockets = new Sockets();
-		this.#processes = new Processes(dir, this.#sockets, now, ({ workerId, what, ...rest }) =>
-			this.host.hear({ do: what, workerId, ...rest } as ToMaster),
-		);
+		const muted = (path: string, message: string) => note('output.lost', path, message);
+		this.#processes = new Processes(dir, this.#sockets, now, (fact) => {
+			if (fact.what === 'muted') return muted(fact.path, fact.message);
+			const { what, ...rest } = fact;
+			this.host.hear({ do: what, ...rest } as ToMaster);
+		});
 		this.workers = new Workers(tell, (workerId, text) => note('signal.ignored', '', `${workerId}: ${text}`));
 		this.#control = serveControl({
 			answer: (request, connection) => {
@@ -98,7 +101,7 @@ export class LocalProcesses {
 		this.#server = net.createServer({ allowHalfOpen: true }, (socket) => this.#control.handle(socket));
 		const unrotated = (path: string, why: string) =>
 			note('log.unrotated', path, `the output of ${path} cannot be rotated while it runs (${why})`);
-		this.threads = new ThreadHost({ dir, base, tell, now, unrotated });
+		this.threads = new ThreadHost({ dir, base, tell, now, unrotated, muted });
 		this.host = new ProcessHost({
 			dir,
 			base,

@@ -1,9 +1,12 @@
 /** choir's own events, as JSON lines that angel and master append to one file. */
 import fs from 'node:fs';
 import { eventsFile } from '../home.ts';
+import { statOf } from './open.ts';
 
 /** Beyond this the file is moved aside once; two of them are kept. */
 const MAX_BYTES = 16 * 1024 * 1024;
+/** While the file cannot be written, the last ones are kept for later. */
+const MAX_WAITING = 1_000;
 
 export interface EventRecord {
 	role: 'angel' | 'master';
@@ -17,13 +20,16 @@ export interface EventRecord {
 
 /**
  * Appends whole lines, those of one turn in one write, behind what the turn itself is about: a restart does not wait for
- * its own record. A full disk costs events, never the tree.
+ * its own record. On a full disk the last ones wait until there is space again: it may cost events, never the tree.
  */
 export class EventLog {
 	readonly #file: string;
 	#fd: number | null = null;
 	#bytes = 0;
 	#waiting: Array<{ time: Date; at: number; record: EventRecord }> = [];
+	#isDue = false;
+	/** What was written last ends in the middle of a line. */
+	#isTorn = false;
 
 	constructor(dir: string) {
 		this.#file = eventsFile(dir);
@@ -37,24 +43,40 @@ export class EventLog {
 	}
 
 	write(record: EventRecord): void {
-		if (this.#waiting.length === 0) setImmediate(() => this.flush());
+		if (!this.#isDue) setImmediate(() => this.flush());
+		this.#isDue = true;
 		this.#waiting.push({ time: new Date(), at: Math.round(performance.now()), record });
 	}
 
 	flush(): void {
+		this.#isDue = false;
 		const waiting = this.#waiting;
 		if (waiting.length === 0) return;
-		this.#waiting = [];
 		if (this.#fd === null) this.#open();
-		if (this.#fd === null) return;
-		const lines = waiting.map(({ time, at, record }) => JSON.stringify({ time, at, ...record }) + '\n').join('');
+		if (!this.#append(waiting.map(({ time, at, record }) => JSON.stringify({ time, at, ...record }) + '\n').join(''))) {
+			waiting.splice(0, waiting.length - MAX_WAITING);
+			return this.#shut();
+		}
+		this.#waiting = [];
 		try {
-			fs.writeSync(this.#fd, lines);
-			this.#bytes += lines.length;
 			// Only one of the two writers moves the file: the other one follows at its next look.
 			if (this.#bytes > MAX_BYTES) this.#moveAside();
 		} catch {
 			this.#shut();
+		}
+	}
+
+	/** Whether all of it is written; if only a part is, that is a line for nobody, and they come again. */
+	#append(lines: string): boolean {
+		if (this.#fd === null) return false;
+		const bytes = Buffer.from(this.#isTorn ? `\n${lines}` : lines);
+		try {
+			const written = fs.writeSync(this.#fd, bytes);
+			this.#bytes += written;
+			this.#isTorn = written < bytes.length;
+			return !this.#isTorn;
+		} catch {
+			return false;
 		}
 	}
 
@@ -80,7 +102,7 @@ export class EventLog {
 	#moveAside(): void {
 		// Somebody else may have moved it meanwhile: then the path is another file than the one held.
 		const held = fs.fstatSync(this.#fd as number);
-		const named = fs.statSync(this.#file, { throwIfNoEntry: false });
+		const named = statOf(this.#file);
 		if (named !== undefined && named.ino === held.ino && named.size > MAX_BYTES) fs.renameSync(this.#file, `${this.#file}.1`);
 		this.reopen();
 	}

@@ -201,6 +201,10 @@ async function copyRange(handle: FileHandle, start: number, end: number, target:
 			await copy.writeFile(chunk.subarray(0, bytesRead));
 			at += bytesRead;
 		}
+	} catch (error) {
+		// A disk that is full shall have its space back.
+		await fs.rm(target, { force: true });
+		throw error;
 	} finally {
 		if (idle.length < MAX_IDLE) idle.push(chunk);
 		await copy.close();

@@ -3,12 +3,13 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { childOfLogFile, eventsFile, logsDir } from '../home.ts';
+import { statOf } from './open.ts';
 
 /** Name → size, of `events.jsonl` and of the output files. No archives: they are not followed. */
 export function followedSizes(dir: string): Record<string, number> {
 	const sizes: Record<string, number> = {};
 	for (const file of followedFiles(dir)) {
-		const stat = fs.statSync(file, { throwIfNoEntry: false });
+		const stat = statOf(file);
 		if (stat !== undefined) sizes[path.basename(file)] = stat.size;
 	}
 	return sizes;

@@ -1,8 +1,8 @@
 /** Keeps output files small while children write to them: a cheap look now and then, and a rotation where one is due. */
-import fs from 'node:fs';
 import type { LogsSpec } from '../../machines/spec.ts';
 import { logFile } from '../home.ts';
 import { droppedBytes } from './archive.ts';
+import { statOf } from './open.ts';
 import { rotateClosed, rotateHeld } from './rotate.ts';
 
 /** Between two looks at an output file: of one that grows, and at most of one that does not. */
@@ -11,6 +11,8 @@ const LOOK_IDLE_MS = 8_000;
 /** Of one that would be full before the next look. */
 const LOOK_FAST_MS = 25;
 const FADING = 0.9;
+/** Until a rotation is tried again that has failed, for want of space on the disk, say. */
+const RETRY_MS = 60_000;
 
 /** Of one incarnation: what its file held at the last look and when that was, how many looks to let pass until the next, and how many have. */
 export interface Look {
@@ -31,7 +33,8 @@ export class Upkeep {
 	/** Said once per file: its output can only be rotated when its child starts again. */
 	readonly #unrotated: (path: string, why: string) => void;
 	readonly #rotating = new Set<string>();
-	readonly #unrotatable = new Set<string>();
+	/** By file: until when none is tried, in the ms of `performance.now()`; infinity: as long as a child holds it. */
+	readonly #unrotatable = new Map<string, number>();
 	/** By file: what rotation has dropped of it. */
 	readonly #dropped = new Map<string, number>();
 
@@ -43,7 +46,13 @@ export class Upkeep {
 	/** Before a child starts: nobody writes, so what could not be rotated can be. */
 	async beforeStart(path: string, { keep }: LogsSpec): Promise<void> {
 		const file = logFile(this.#dir, path);
-		if (this.#unrotatable.delete(file)) await rotateClosed(file, keep);
+		if (!this.#unrotatable.delete(file)) return;
+		try {
+			await rotateClosed(file, keep);
+		} catch (error) {
+			// A file that is too long keeps nobody from running.
+			this.#unrotated(path, (error as Error).message);
+		}
 	}
 
 	/** How much of the output of a child is no longer there, by now. It is counted from the files, so that it outlives this process. */
@@ -57,8 +66,8 @@ export class Upkeep {
 		if (look.passed < look.every) return;
 		look.passed = 0;
 		const file = logFile(this.#dir, path);
-		if (rotateBytes === 0 || this.#unrotatable.has(file)) return;
-		const stat = fs.statSync(file, { throwIfNoEntry: false });
+		if (rotateBytes === 0 || (this.#unrotatable.get(file) ?? 0) > performance.now()) return;
+		const stat = statOf(file);
 		const size = stat?.size ?? 0;
 		const now = performance.now();
 		const isFirst = look.size < 0;
@@ -75,15 +84,16 @@ export class Upkeep {
 		this.#rotating.add(file);
 		rotateHeld(file, { rotateBytes, keep })
 			.then(
-				(result) => (result.rotated ? null : result.why),
-				(error: Error) => error.message,
+				(result) => ({ why: result.rotated ? null : result.why, until: Number.POSITIVE_INFINITY }),
+				(error: Error) => ({ why: error.message, until: performance.now() + RETRY_MS }),
 			)
-			.then((why) => {
+			.then(({ why, until }) => {
 				this.#rotating.delete(file);
 				this.#count(file);
+				const isSaid = this.#unrotatable.delete(file);
 				if (why === null) return;
-				this.#unrotatable.add(file);
-				this.#unrotated(path, why);
+				this.#unrotatable.set(file, until);
+				if (!isSaid) this.#unrotated(path, why);
 			});
 	}
 

@@ -161,6 +161,7 @@ const journal = new Journal(dir, {
 			'journal.failed',
 			`what the tree has in mind cannot be written down: ${error.message}; after a loss of the master it counts anew`,
 		),
+	recovered: () => news('info', 'journal.recovered', 'what the tree has in mind is written down again'),
 });
 const before = journal.values.get('run') as { pid: number; startTicks: number; since: string } | undefined;
 const isSame = before?.pid === run.pid && before.startTicks === run.startTicks;
@@ -219,6 +220,7 @@ function startWhenLoaded(): void {
 		news('warn', 'log.unrotated', `the output of ${childPath} cannot be rotated while it runs (${why}); it is when it starts again`, {
 			path: childPath,
 		});
+	const muted = (childPath: string, message: string) => news('error', 'output.lost', message, { path: childPath });
 	const moduleOf = (of: number, module: string) => versions.moduleOf(of, module);
 	const processes = new ProcessHost({
 		dir,
@@ -233,7 +235,7 @@ function startWhenLoaded(): void {
 		unrotated,
 	});
 	host = processes;
-	const threads = new ThreadHost({ dir, base: path.dirname(specFile), tell, now: () => clock.now(), moduleOf, unrotated });
+	const threads = new ThreadHost({ dir, base: path.dirname(specFile), tell, now: () => clock.now(), moduleOf, unrotated, muted });
 	const say = ({ level, event, message, path: childPath, detail }: TreeNews) => news(level, event, message, { path: childPath, ...detail });
 	const running = new Tree({
 		spec,
@@ -385,7 +387,12 @@ function serve(
 function keepSpec(leftovers: readonly Leftover[]): void {
 	const named = versionFile(dir, Math.max(1, ...leftovers.map((each) => each.generation)));
 	if (named === bundleFile) return;
-	fs.renameSync(bundleFile, named);
+	try {
+		fs.renameSync(bundleFile, named);
+	} catch {
+		// It keeps its name, then.
+		return;
+	}
 	bundleFile = named;
 	link.send({ do: 'version', bundle: named });
 }

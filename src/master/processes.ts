@@ -1,5 +1,4 @@
 /** How OS children come to life and go: what the worker machines ask for, as orders to the angel and words to the workers. */
-import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ListenSpec, LiveSpec, NodeSpec, ProcessSpec } from '../../machines/spec.ts';
@@ -9,6 +8,7 @@ import { logFile, socketPath } from '../home.ts';
 import { childEnvironment } from '../hosts/environment.ts';
 import { sample } from '../hosts/proc.ts';
 import { Follower } from '../logs/follow.ts';
+import { statOf } from '../logs/open.ts';
 import { firstLook, LOOK_MS, type Look, Upkeep } from '../logs/upkeep.ts';
 import { bundle, needsBundle } from '../spec/bundle.ts';
 import type { Spare } from '../worker/cover.ts';
@@ -172,7 +172,7 @@ export class ProcessHost implements Host {
 		const held = this.#held.get(workerId);
 		if (held === undefined || held.pid === null) return this.#failed(workerId, 'its standby is gone');
 		held.over?.abort();
-		const logFrom = fs.statSync(logFile(this.#options.dir, childPath), { throwIfNoEntry: false })?.size ?? 0;
+		const logFrom = statOf(logFile(this.#options.dir, childPath))?.size ?? 0;
 		Object.assign(held, { run, over: null, logFrom, look: firstLook() });
 		const { link, tell } = this.#options;
 		link.send({ do: 'assign', workerId, path: childPath, incarnation, generation, stop, logFrom });
@@ -326,7 +326,7 @@ export class ProcessHost implements Host {
 		// Another one of this path may be writing: a reload starts the new beside the old.
 		const isAlone = [...this.#held.values()].every((other) => other === held || other.run.path !== run.path);
 		if (isAlone) await this.#upkeep.beforeStart(run.path, spec.logs);
-		if (spec.ready.kind === 'output') held.logFrom = fs.statSync(logFile(dir, run.path), { throwIfNoEntry: false })?.size ?? 0;
+		if (spec.ready.kind === 'output') held.logFrom = statOf(logFile(dir, run.path))?.size ?? 0;
 		const { workerId, path: childPath, incarnation, generation, stop } = run;
 		return {
 			workerId,

@@ -52,9 +52,18 @@ export class SpecVersions implements Versions {
 			contents: this.#contents,
 		};
 		this.#known = new Map([[this.current.generation, this.#contents]]);
-		// What earlier runs and earlier reloads have left.
-		for (const name of fs.readdirSync(options.dir))
-			if (VERSION_FILE.test(name) && name !== path.basename(bundleFile)) fs.rmSync(path.join(options.dir, name), { force: true });
+		try {
+			this.#tidy();
+		} catch {
+			// On a disk that can only be read all stays as it is.
+		}
+	}
+
+	/** What earlier runs and earlier reloads have left goes. */
+	#tidy(): void {
+		const { dir, bundleFile } = this.#options;
+		for (const name of fs.readdirSync(dir))
+			if (VERSION_FILE.test(name) && name !== path.basename(bundleFile)) fs.rmSync(path.join(dir, name), { force: true });
 		const inUse = new Set(this.#contents.values());
 		fs.mkdirSync(this.#modulesDir, { recursive: true, mode: 0o700 });
 		for (const name of fs.readdirSync(this.#modulesDir))

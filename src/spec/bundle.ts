@@ -91,7 +91,8 @@ async function fromCache(cacheDir: string, index: string): Promise<Bundle | null
 		const there = entry.packages.map((one) => fs.access(one).then(() => true));
 		if (!(await Promise.all([...asItWas, ...there])).every(Boolean)) return null;
 		const now = new Date();
-		await Promise.all([fs.utimes(file, now, now), fs.utimes(index, now, now)]);
+		// What is used lately is kept; not on a disk that can only be read.
+		await Promise.all([file, index].map((one) => fs.utimes(one, now, now).catch(() => {})));
 		return bundleOf(cacheDir, entry);
 	} catch {
 		// No entry, or one that cannot be read: as good as none.

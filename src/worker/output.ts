@@ -5,9 +5,14 @@
 import fs from 'node:fs';
 import { Writable } from 'node:stream';
 
-/** From now on `console`, `process.stdout` and `process.stderr` of this thread append to `file`. Throws if it cannot be opened. */
+/** From now on `console`, `process.stdout` and `process.stderr` of this thread append to `file`. What cannot be written is lost. */
 export function printTo(file: string): void {
-	const fd = fs.openSync(file, 'a', 0o600);
+	let fd = -1;
+	try {
+		fd = fs.openSync(file, 'a', 0o600);
+	} catch {
+		// Its host has said so.
+	}
 	for (const name of ['stdout', 'stderr'] as const) {
 		const value = new Writable({
 			write: (chunk: Buffer, _encoding, done) => {
