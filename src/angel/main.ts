@@ -310,11 +310,15 @@ class Angel {
 			// A copy of its own: the cache may be cleared while the tree runs, and a next master needs this very version. What is taken
 			// over runs another one, which is needed as well.
 			const accepted = path.join(dir, this.#origin === 'killed' ? NEXT_SPEC : SPEC);
-			fs.copyFileSync(this.#bundle, accepted);
-			this.#bundle = accepted;
-			writePidFile(dir, this.#identity as AngelPid);
 			this.#sockets = new Sockets();
-			this.#processes = this.#makeProcesses(living.filter(isStillThere));
+			try {
+				fs.copyFileSync(this.#bundle, accepted);
+				writePidFile(dir, this.#identity as AngelPid);
+				this.#processes = this.#makeProcesses(living.filter(isStillThere));
+			} catch (error) {
+				throw new Error(`the state folder ${dir} cannot be written: ${(error as Error).message}`);
+			}
+			this.#bundle = accepted;
 			this.#processes.watch();
 			await this.#sockets.bind(this.#listen, living);
 			if (this.#sockets.isWaiting) await this.#receive(socketPath(dir, 'sockets.sock'), this.#sockets);

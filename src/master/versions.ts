@@ -119,7 +119,11 @@ export class SpecVersions implements Versions {
 		// A name of its own: what has been imported once is not read again. A module cannot be unloaded either, so each version that was
 		// tried stays in memory, which is small beside all else: a spec is declarations.
 		const file = versionFile(dir, generation);
-		fs.writeFileSync(file, text, { mode: 0o600 });
+		try {
+			fs.writeFileSync(file, text, { mode: 0o600 });
+		} catch (error) {
+			throw new Error(`the new version cannot be put beside the old one: ${(error as Error).message}`);
+		}
 		const declaration = await loadSpec(file, specFile);
 		const errors = checkSpec(declaration).filter(({ severity }) => severity === 'error');
 		if (errors.length > 0) return { exitCode: BAD_SPEC, lines: errors.map(({ message }) => message) };
