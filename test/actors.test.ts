@@ -593,7 +593,8 @@ test('its delayed events are set again for what is left of their time', async ()
 	await until('it is over', isOver);
 	clearTimeout(wholeTime);
 	const took = performance.now() - before;
-	assert.ok(took >= 99, `after ${took} ms`);
+	// Node's timers may be early by a millisecond, and so may be what the wall clock says of when it was set.
+	assert.ok(took >= 98, `after ${took} ms`);
 	assert.not(wholeTimeIsOver, 'what was left was its whole time');
 	assert.equal(stage.told, ['w1 process.ready', 'w1 process.exited crash broken', 'w2 process.ready', 'w2 process.exited normal']);
 });

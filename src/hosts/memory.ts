@@ -86,7 +86,8 @@ function persist(actor: Inner, { snapshot, children }: Moment): Snapshot<unknown
 export function rearm(actor: Inner, { timers }: Memory, now: number): void {
 	for (const { at, id, event, source, target } of timers) {
 		const [from, to] = [findBelow(actor, source), findBelow(actor, target)];
-		if (from !== undefined && to !== undefined) actor.system.scheduler.schedule(from, to, event, Math.max(0, at - now), id);
+		// Of a part of a millisecond Node's timers make nothing: it would be early.
+		if (from !== undefined && to !== undefined) actor.system.scheduler.schedule(from, to, event, Math.ceil(Math.max(0, at - now)), id);
 	}
 }
 
