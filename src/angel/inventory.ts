@@ -82,6 +82,7 @@ export class Inventory {
 			for (const entry of living) writeChecked(this.#fd, lineOf(entry));
 			fs.renameSync(aside, this.#file);
 		} catch (error) {
+			this.#shut();
 			removeIfPossible(aside);
 			throw error;
 		}

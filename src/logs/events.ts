@@ -18,6 +18,12 @@ export interface EventRecord {
 	[field: string]: unknown;
 }
 
+interface Waiting {
+	time: Date;
+	at: number;
+	record: EventRecord;
+}
+
 /**
  * Appends whole lines, those of one turn in one write, behind what the turn itself is about: a restart does not wait for
  * its own record. On a full disk the last ones wait until there is space again: it may cost events, never the tree.
@@ -26,7 +32,7 @@ export class EventLog {
 	readonly #file: string;
 	#fd: number | null = null;
 	#bytes = 0;
-	#waiting: Array<{ time: Date; at: number; record: EventRecord }> = [];
+	#waiting: Waiting[] = [];
 	#isDue = false;
 	/** What was written last ends in the middle of a line. */
 	#isTorn = false;
@@ -52,8 +58,7 @@ export class EventLog {
 		this.#isDue = false;
 		const waiting = this.#waiting;
 		if (waiting.length === 0) return;
-		if (this.#fd === null) this.#open();
-		if (!this.#append(waiting.map(({ time, at, record }) => JSON.stringify({ time, at, ...record }) + '\n').join(''))) {
+		if (!this.#append(waiting)) {
 			waiting.splice(0, waiting.length - MAX_WAITING);
 			return this.#shut();
 		}
@@ -67,8 +72,10 @@ export class EventLog {
 	}
 
 	/** Whether all of it is written; if only a part is, that is a line for nobody, and they come again. */
-	#append(lines: string): boolean {
+	#append(records: readonly Waiting[]): boolean {
+		if (this.#fd === null) this.#open();
 		if (this.#fd === null) return false;
+		const lines = records.map(({ time, at, record }) => JSON.stringify({ time, at, ...record }) + '\n').join('');
 		const bytes = Buffer.from(this.#isTorn ? `\n${lines}` : lines);
 		try {
 			const written = fs.writeSync(this.#fd, bytes);
