@@ -2,22 +2,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
 import { test } from 'uvu';
 import { type Entry, Inventory, inventoryFile, isStillThere, leftBehind, readInventory } from '../src/angel/inventory.ts';
 import { bootId, startTicks } from '../src/hosts/proc.ts';
 import { withChecksum } from '../src/journal/checksum.ts';
+import { inFolder } from './support/folder.ts';
 import { until, within } from './support/until.ts';
-
-async function inFolder(run: (dir: string) => void | Promise<void>): Promise<void> {
-	const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'choir-inventory-'));
-	try {
-		await run(dir);
-	} finally {
-		fs.rmSync(dir, { recursive: true });
-	}
-}
 
 const address = { name: 'http', host: null, port: 80, socketPath: null, slots: 2 };
 const entry = (workerId: string, pid = 1): Entry => ({

@@ -1,7 +1,6 @@
 /** What a master has in mind, on disk: whatever becomes of the file, what is read is what was once true. */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
 import * as fc from 'fast-check';
 import { test } from 'uvu';
@@ -11,15 +10,7 @@ import type { Run } from '../src/master/host.ts';
 import { Tree } from '../src/master/tree.ts';
 import { command, tree as declare, supervisor } from '../src/spec/builders.ts';
 import { resolveSpec } from '../src/spec/check.ts';
-
-function inFolder(run: (dir: string) => void): void {
-	const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'choir-journal-'));
-	try {
-		run(dir);
-	} finally {
-		fs.rmSync(dir, { recursive: true });
-	}
-}
+import { inFolder } from './support/folder.ts';
 
 const failed = (error: Error): never => {
 	throw error;
