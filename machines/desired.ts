@@ -108,19 +108,40 @@ export function childrenAsDesired(spec: SupervisorSpec, { scaled }: Desired): Ch
 	const counts = new Map<string, number>();
 	for (const [word, { count, declared }] of Object.entries(scaled))
 		if (aboveOf(word) === spec.path && declaredCount(spec, word) === declared) counts.set(word, count);
-	if (counts.size === 0) return spec.children;
-	const seen = new Map<string, number>();
-	return spec.children.flatMap((child) => {
-		const word = wordOf(child);
-		const count = hasInstances(child) ? counts.get(word) : undefined;
-		if (count === undefined) return [child];
-		const number = (seen.get(word) ?? 0) + 1;
-		seen.set(word, number);
-		if (number > count) return [];
-		const more = number === declaredCount(spec, word) ? Math.max(0, count - number) : 0;
-		const added = Array.from({ length: more }, (_, index) => instanceOf(child, number + index + 1));
-		return [child, ...added];
+	const there = spec.children.filter((child) => !hasInstances(child) || numberOf(child.id) <= (counts.get(wordOf(child)) ?? MAX_INSTANCES));
+	const more = [...counts].flatMap(([word, count]) => {
+		const like = spec.children.find((child) => wordOf(child) === word) as ChildSpec;
+		const declared = declaredCount(spec, word);
+		return Array.from({ length: Math.max(0, count - declared) }, (_, index) => instanceOf(like, declared + index + 1));
 	});
+	return withAdded(there, more);
+}
+
+const numberOf = (id: string) => Number(id.slice(id.indexOf('.') + 1));
+
+/**
+ * Which place in the start order one gets that comes while its supervisor runs: an instance is beside its siblings, by its number, so
+ * that it has one place, whoever started it and whenever; anyone else is the last (OTP's `start_child`).
+ */
+export function placeAmong(ids: readonly string[], id: string): number {
+	if (!id.includes('.')) return ids.length;
+	const sibling = id.slice(0, id.indexOf('.') + 1);
+	const before = ids.findLastIndex((other) => other.startsWith(sibling) && numberOf(other) < numberOf(id));
+	if (before >= 0) return before + 1;
+	const after = ids.findIndex((other) => other.startsWith(sibling));
+	return after < 0 ? ids.length : after;
+}
+
+/** The children of a supervisor in start order, once others have come. */
+export function withAdded<One extends Pick<ChildSpec, 'id'>>(children: readonly One[], added: readonly One[]): One[] {
+	const ids = children.map(({ id }) => id);
+	const all = [...children];
+	for (const one of added) {
+		const place = placeAmong(ids, one.id);
+		ids.splice(place, 0, one.id);
+		all.splice(place, 0, one);
+	}
+	return all;
 }
 
 /** One more, like its siblings. */

@@ -8,6 +8,7 @@
  * Operations whose ranges overlap run one after the other, as they arrived; the others run side by side, so that a
  * child that takes long to start holds up nobody else's restart. A waiting operation holds nothing.
  */
+import { placeAmong } from './desired.ts';
 import { affected, backoffMs, countFailures, intensityExceeded, logRestart, noRestarts, type RestartLog } from './restart.ts';
 import type { AutoShutdown, Exit, Intensity, RestartRule, StopMode, Strategy } from './spec.ts';
 import { OrderedTrie } from './trie.ts';
@@ -350,8 +351,8 @@ export function take(state: Supervision, asked: Asked): { state: Supervision; as
 		if (child?.phase === 'down') return no('already_present', `there is a child '${id}' already: it is down`);
 		if (child !== undefined) return no('already_started', `there is a child '${id}' already: it runs as incarnation ${child.incarnation}`);
 		const { rule, incarnation } = asked;
-		// Last in the order, also if it has been there before.
-		const children = state.children.without(id).with(id, { ...unborn, id, rule, incarnation, added: true });
+		const others = state.children.without(id);
+		const children = others.with(id, { ...unborn, id, rule, incarnation, added: true }, placeAmong(others.keys(), id));
 		const planned = plans('add', { ...state, children }, id);
 		return { state: planned.state, asks: [{ do: 'add', id, request }, ...planned.asks] };
 	}

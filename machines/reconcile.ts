@@ -77,7 +77,7 @@ export interface Reconciled<F extends Found> {
 
 type Declared = Pick<ChildSpec, 'id' | 'kind'> & { restart: RestartRule };
 
-/** `declared`: in start order, with those that came by request at the end. What is found and not adopted is to be stopped. `now`: monotonic ms. */
+/** `declared`: in start order, with those that came by request. What is found and not adopted is to be stopped. `now`: monotonic ms. */
 export function reconcile<F extends Found>(declared: readonly Declared[], left: Left<F>, now: number): Reconciled<F> {
 	const anew = left.anew === true;
 	const saved = anew && left.supervisor !== null ? { ...left.supervisor, ...atRest } : left.supervisor;

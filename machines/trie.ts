@@ -85,7 +85,7 @@ export class Trie<V> {
 	}
 }
 
-/** The same with an order: that of arrival. To add or remove a key costs as much as there are keys, to change one does not. */
+/** The same with an order: that of arrival, unless a place is given. To add or remove a key costs as much as there are keys, to change one does not. */
 export class OrderedTrie<V> {
 	readonly #order: readonly string[];
 	readonly #values: Trie<V>;
@@ -128,9 +128,10 @@ export class OrderedTrie<V> {
 		return this.#order.map((key) => this.#values.get(key) as V);
 	}
 
-	/** A new key is the last. */
-	with(key: string, value: V): OrderedTrie<V> {
-		return new OrderedTrie(this.has(key) ? this.#order : [...this.#order, key], this.#values.with(key, value));
+	/** A new key goes to `place` in the order: the last, unless told. */
+	with(key: string, value: V, place = this.size): OrderedTrie<V> {
+		const order = this.has(key) ? this.#order : [...this.#order.slice(0, place), key, ...this.#order.slice(place)];
+		return new OrderedTrie(order, this.#values.with(key, value));
 	}
 
 	without(key: string): OrderedTrie<V> {

@@ -10,7 +10,11 @@ import {
 	remainderOf,
 	type TreeOperation,
 } from '../machines/agenda.ts';
-import { asDeclared, changeOfInstances, type Desired } from '../machines/desired.ts';
+import { asDeclared, changeOfInstances, type Desired, withAdded } from '../machines/desired.ts';
+import { take, unborn } from '../machines/operations.ts';
+import { noRestarts } from '../machines/restart.ts';
+import type { RestartRule } from '../machines/spec.ts';
+import { OrderedTrie } from '../machines/trie.ts';
 import { type Row, Table } from '../src/testing/table.ts';
 
 const ask = (id: string, kind: OperationKind = 'restart', target = 'web') => ({
@@ -228,6 +232,36 @@ for (const [numbers, wanted, start, stopped] of changes)
 		const change = changeOfInstances(numbers, wanted);
 		assert.equal([change.start, change.stop], [start, stopped]);
 		assert.is(change.to, numbers.length + start.length - stopped.length);
+	});
+
+const places: Array<[there: string[], comes: string, order: string[]]> = [
+	[['web.1', 'job'], 'web.2', ['web.1', 'web.2', 'job']],
+	[['web.1', 'web.3', 'job'], 'web.2', ['web.1', 'web.2', 'web.3', 'job']],
+	[['web.2', 'job'], 'web.1', ['web.1', 'web.2', 'job']],
+	[['web.9', 'job'], 'web.10', ['web.9', 'web.10', 'job']],
+	[['job', 'web.1', 'webs.3'], 'web.2', ['job', 'web.1', 'web.2', 'webs.3']],
+	[['web', 'job'], 'web.1', ['web', 'job', 'web.1']],
+	[['job'], 'web.1', ['job', 'web.1']],
+	[['web.1', 'job'], 'late', ['web.1', 'job', 'late']],
+	[[], 'late', ['late']],
+];
+for (const [there, comes, order] of places)
+	test(`the place of ${comes} among ${there.join(', ') || 'nobody'}`, () => {
+		const named = (ids: string[]) => ids.map((id) => ({ id }));
+		assert.equal(withAdded(named(there), named([comes])), named(order));
+		const rule = {} as RestartRule;
+		const state = {
+			children: OrderedTrie.of(there.map((id) => [id, { ...unborn, id, rule }])),
+			start: 'ordered' as const,
+			intensity: { restarts: 1, withinMs: 1_000 },
+			log: noRestarts,
+			operations: [],
+			nextOperation: 1,
+			autoShutdown: 'never' as const,
+			mail: [],
+		};
+		const taken = take(state, { do: 'startChild', id: comes, rule, incarnation: 0, request: 'r' });
+		assert.equal(taken.state.children.keys(), order);
 	});
 
 test.run();

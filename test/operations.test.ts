@@ -5,7 +5,7 @@ import * as assert from 'uvu/assert';
 import { childrenAsDesired, isPaused } from '../machines/desired.ts';
 import type { ChildSpec, SupervisorSpec, TreeSpec } from '../machines/spec.ts';
 import type { Outcome, Scaled } from '../src/master/tree.ts';
-import { World } from '../src/testing/world.ts';
+import { type SimulatedStatus, World } from '../src/testing/world.ts';
 import { child, supervisor, treeOf } from './support/world.ts';
 
 const web = (n: number, more: Partial<ChildSpec> = {}) => child(`web.${n}`, {}, { declaredId: 'web', ...more } as Partial<ChildSpec>);
@@ -33,6 +33,20 @@ function running(of = spec()): World {
 	return world;
 }
 
+/** In start order: who there is, and who there has to be, however they came. Nothing is said of those below a supervisor that is down. */
+const order = (world: World) => {
+	const below = (all: SimulatedStatus[]): string[] =>
+		all.flatMap(({ path, state, children }) => [path, ...(state === 'dead' ? [] : below(children))]);
+	return below(world.status());
+};
+function wantedOrder(world: World, root: SupervisorSpec): string[] {
+	const below = (supervisor: SupervisorSpec): string[] =>
+		childrenAsDesired(supervisor, world.tree.desired).flatMap((each) => [
+			each.path,
+			...(each.kind === 'supervisor' && world.state(each.path) !== 'dead' ? below(each) : []),
+		]);
+	return below(root);
+}
 /** What lives, without its incarnations; and what has to live. */
 const alive = (world: World) =>
 	world
@@ -52,6 +66,7 @@ function assertSettled(world: World, root: SupervisorSpec): void {
 	assert.is(current, null, `not ended: ${JSON.stringify(current)}`);
 	assert.equal(waiting, []);
 	assert.equal(alive(world), wanted(world, root));
+	assert.equal(order(world), wantedOrder(world, root));
 }
 const ends = (world: World) =>
 	world.tree.operations.ended.map(({ kind, end }) => `${kind}: ${end?.ok ? 'ok' : end?.code}, ${end?.message}`);
@@ -129,6 +144,30 @@ test('what is refused says why', async () => {
 	const asked = { id: 'x', kind: 'restart', target: 'job', argument: null, by: 'cli' } as const;
 	await after(world, world.tree.operate(asked));
 	assert.is(await refused(world.tree.operate({ ...asked, target: 'web' }) as never), "operation 'x' is another one: restart job");
+});
+
+test('an instance stands beside its siblings, whether it was declared, came later, came back, or was adopted', async () => {
+	const beside = (...webs: number[]) => [...webs.map((n) => `web.${n}`), 'job', 's', 's/in.1', 's/in.2', 's/all'];
+	const world = running();
+	const next = async (change: () => Promise<unknown>) => {
+		await after(world, change());
+		const before = order(world);
+		world.killMaster();
+		world.advance(2_000);
+		assert.equal(order(world), before);
+		return before;
+	};
+	assert.equal(await next(() => world.scale('web', 4)), beside(1, 2, 3, 4));
+	assert.equal(await next(() => world.scale('web', 1)), beside(1));
+	assert.equal(await next(() => world.scale('web', 3)), beside(1, 2, 3));
+	assert.equal(await next(() => world.reload(spec(child('last')))), [...beside(1, 2, 3), 'last']);
+	// Who goes and comes with `job` is who is behind it.
+	const incarnations = () => [1, 2, 3].map((n) => world.incarnation(`web.${n}`));
+	const before = incarnations();
+	world.crash('job');
+	world.advance(2_000);
+	assert.equal(incarnations(), before);
+	assert.is(world.incarnation('last'), 2);
 });
 
 test('a scale that cannot be completed is undone', async () => {

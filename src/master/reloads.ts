@@ -11,7 +11,7 @@ import {
 	type PlannedChange,
 	type Version,
 } from '../../machines/changes.ts';
-import { declaredCount, hasInstances, wordOf } from '../../machines/desired.ts';
+import { declaredCount, hasInstances, withAdded, wordOf } from '../../machines/desired.ts';
 import type { MasterContext } from '../../machines/master.ts';
 import { type Child, describe, type Replacement, unborn } from '../../machines/operations.ts';
 import type { SavedChild } from '../../machines/reconcile.ts';
@@ -585,7 +585,7 @@ export class Reloads {
 			if (child.kind !== 'supervisor' || was?.kind !== 'supervisor' || is?.kind !== 'supervisor') return child;
 			return this.#asItWillBe(child, was, is);
 		});
-		return { ...next, children: [...children, ...added] };
+		return { ...next, children: withAdded(children, added) };
 	}
 }
 

@@ -4,7 +4,7 @@
  */
 import type { AskedOperation, TreeOperation } from '../../machines/agenda.ts';
 import { MAX_INSTANCES } from '../../machines/check.ts';
-import { type Desired, instanceOf } from '../../machines/desired.ts';
+import { type Desired, instanceOf, withAdded } from '../../machines/desired.ts';
 import { dynamicMachine } from '../../machines/dynamic.ts';
 import type { MasterContext, MasterEffects, SupervisorEnd } from '../../machines/master.ts';
 import { masterMachine } from '../../machines/master.ts';
@@ -839,7 +839,7 @@ export class Tree {
 			// It may have come by a reload that has made it a declared one.
 			if (known !== undefined && !('deleted' in known) && known.added) saved.set(id, { ...known, added: false });
 		}
-		const declared = [...spec.children, ...this.#addedTo(spec, saved)];
+		const declared = withAdded(spec.children, this.#addedTo(spec, saved));
 		const isBelow = (each: string) => splitPath(each)[0] === path;
 		const here = new Map<string, Leftover>();
 		for (const each of found.filter((one) => isBelow(one.path))) {
