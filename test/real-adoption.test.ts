@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { test } from 'uvu';
+import { flatten } from '../src/cli/facts.ts';
 import { journalFile } from '../src/journal/journal.ts';
 import { load } from './support/load.ts';
 import { assertCounted, freePort, type RealTree, signal, withTree } from './support/real.ts';
@@ -118,6 +119,39 @@ test('without a journal that can be read, what lives is adopted all the same', a
 			return children.every(({ state }) => state === 'running');
 		});
 		assert.deepEqual(await pidsOf(tree), pids);
+	});
+});
+
+test('what is adopted is up since it was ready, and what it has spent of the processor is spread over its life', async () => {
+	const files = {
+		'tree.ts': `import { node, supervisor, tree } from 'choir';
+			export default tree('t', { children: [supervisor('s', { children: [node('busy', { module: './busy.ts' })] })] });`,
+		'busy.ts': `import { ready } from 'choir/worker';
+			while (process.cpuUsage().user < 1_500_000);
+			ready();
+			setInterval(() => {}, 1_000);`,
+	};
+	await withTree(files, async (tree) => {
+		await tree.up();
+		const isUp = async (path: string) => Date.parse((await tree.child(path)).since as string);
+		const [supervisor, busy] = [await isUp('s'), await isUp('s/busy')];
+		const { master } = await tree.status();
+		signal(master.pid as number, 'SIGKILL');
+		const percents: number[] = [];
+		await tree.until('the next master runs the tree', async () => {
+			const status = await tree.status().catch(() => null);
+			if (status === null || status.master.pid === master.pid) return false;
+			const cpu = flatten(status.children).find(({ path }) => path === 's/busy')?.cpuPercent;
+			if (typeof cpu === 'number') percents.push(cpu);
+			return status.state === 'running' && percents.length > 0;
+		});
+		assert.ok((percents[0] as number) > 5 && Math.max(...percents) < 150, `its first looks: ${percents.join(', ')} %`);
+		// Two clocks are read one after the other each time.
+		for (const [path, since] of [
+			['s', supervisor],
+			['s/busy', busy],
+		] as const)
+			assert.ok(Math.abs((await isUp(path)) - since) < 250, `${path}: ${await isUp(path)}, before ${since}`);
 	});
 });
 

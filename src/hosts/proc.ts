@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 
 const hasProc = fs.existsSync('/proc/self/stat');
-/** Linux counts CPU time for users in hundredths of a second, whatever the kernel's own tick. */
+/** Linux counts CPU time and starts for users in hundredths of a second, whatever the kernel's own tick. */
 const MS_PER_TICK = 10;
 
 let boot: string | null = null;
@@ -51,9 +51,14 @@ export function isAlive(identity: { pid: number; startTicks: number }): boolean 
 	return fields !== null && Number(fields[19]) === identity.startTicks && fields[0] !== 'Z' && fields[0] !== 'X';
 }
 
-export interface Sample {
-	rssBytes: number;
+/** CPU time so far, and over which time: how long the process is there, or the thread. */
+export interface Spent {
 	cpuMs: number;
+	ageMs: number;
+}
+
+export interface Sample extends Spent {
+	rssBytes: number;
 	/** The most it ever had. */
 	peakRssBytes: number;
 }
@@ -70,16 +75,19 @@ export function sample(pid: number): Sample | null {
 	}
 	// In kB here; the fields of stat are in pages, whose size differs from machine to machine.
 	const bytes = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1] ?? 0) * 1024;
-	return { rssBytes: bytes('VmRSS'), cpuMs: cpuMsIn(fields), peakRssBytes: bytes('VmHWM') };
+	return { rssBytes: bytes('VmRSS'), ...spentIn(fields), peakRssBytes: bytes('VmHWM') };
 }
 
-/** CPU time so far of a thread of this process, by what Linux calls it; null if it is gone, or where there is no /proc. */
-export function cpuMsOfThread(tid: number): number | null {
+/** What a thread of this process has spent, by what Linux calls it; null if it is gone, or where there is no /proc. */
+export function spentByThread(tid: number): Spent | null {
 	const fields = statOf(`self/task/${tid}`);
-	return fields === null ? null : cpuMsIn(fields);
+	return fields === null ? null : spentIn(fields);
 }
 
-const cpuMsIn = (fields: readonly string[]) => (Number(fields[11]) + Number(fields[12])) * MS_PER_TICK;
+const spentIn = (fields: readonly string[]): Spent => ({
+	cpuMs: (Number(fields[11]) + Number(fields[12])) * MS_PER_TICK,
+	ageMs: Math.max(0, Number(process.hrtime.bigint() / 1_000_000n) - Number(fields[19]) * MS_PER_TICK),
+});
 
 /** The pids there are, of all users; none where there is no /proc. */
 export function allPids(): number[] {

@@ -14,7 +14,7 @@ import { bundle, needsBundle } from '../spec/bundle.ts';
 import { sentenceOf } from '../spec/load.ts';
 import type { ThreadTask, ThreadWord } from '../worker/thread.ts';
 import { childEnvironment } from './environment.ts';
-import { cpuMsOfThread, startTicks } from './proc.ts';
+import { type Spent, spentByThread, startTicks } from './proc.ts';
 import { Strays } from './strays.ts';
 
 export interface ThreadHostOptions {
@@ -32,10 +32,10 @@ export interface ThreadHostOptions {
 	muted: (path: string, message: string) => void;
 }
 
-/** What a thread uses. Memory is its heap and its buffers; CPU time is known on Linux. */
-export interface ThreadUsage {
+/** What an incarnation uses. Of a thread, memory is its heap and its buffers; what it has spent is known on Linux. */
+export interface Usage {
 	memoryBytes: number | null;
-	cpuMs: number | null;
+	spent: Spent | null;
 }
 
 /** Of what was thrown, in a sentence. */
@@ -109,7 +109,7 @@ export class ThreadHost implements Host {
 		return this.#upkeep.dropped(childPath);
 	}
 
-	usage(workerId: string): ThreadUsage | null {
+	usage(workerId: string): Usage | null {
 		return this.#threads.get(workerId)?.usage ?? null;
 	}
 }
@@ -179,8 +179,8 @@ class Thread {
 		this.#worker?.terminate().catch(() => {});
 	}
 
-	get usage(): ThreadUsage {
-		return { memoryBytes: this.#memoryBytes, cpuMs: this.#tid === null || this.#isOver ? null : cpuMsOfThread(this.#tid) };
+	get usage(): Usage {
+		return { memoryBytes: this.#memoryBytes, spent: this.#tid === null || this.#isOver ? null : spentByThread(this.#tid) };
 	}
 
 	async #prepare(): Promise<Loadable> {

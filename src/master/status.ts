@@ -1,7 +1,7 @@
 /** The status of a tree as users get it: what the machines know, and what /proc says of each process. */
 import type { Accept, ChildSpec, Exit, ListenSpec } from '../../machines/spec.ts';
-import { sample } from '../hosts/proc.ts';
-import type { ThreadUsage } from '../hosts/threads.ts';
+import { type Spent, sample } from '../hosts/proc.ts';
+import type { Usage } from '../hosts/threads.ts';
 import type { StandbyStatus } from './standbys.ts';
 import type { ChildView } from './view.ts';
 
@@ -51,7 +51,11 @@ export interface ChildStatus {
 	children?: ChildStatus[];
 }
 
-interface Usage {
+/** The system counts CPU time in steps of so much: over a shorter time it says nothing. */
+const CPU_STEP_MS = 10;
+
+/** CPU time at a time. */
+export interface Look {
 	at: number;
 	cpuMs: number;
 }
@@ -63,15 +67,20 @@ export interface Sources {
 	/** How many sockets there are at an address. */
 	slotsAt: (address: ListenSpec) => number;
 	/** What a thread uses. */
-	threadUsage: (workerId: string) => ThreadUsage | null;
+	threadUsage: (workerId: string) => Usage | null;
 	/** What rotation has dropped of the output of a child. */
 	droppedBytes: (path: string) => number;
+}
+
+/** Of one core, since the last look, at `at`; the first time since there is what spends it, whoever looked at it before. */
+export function percentOf({ cpuMs, ageMs }: Spent, at: number, last: Look = { at: at - ageMs, cpuMs: 0 }): number {
+	return Math.round(((cpuMs - last.cpuMs) / Math.max(at - last.at, CPU_STEP_MS)) * 1_000) / 10;
 }
 
 /** Turns views into status; remembers the CPU time of each incarnation, so that `cpuPercent` is since the last look. */
 export class StatusReader {
 	/** By worker id. */
-	#usages = new Map<string, Usage>();
+	#looks = new Map<string, Look>();
 	readonly #now: () => number;
 	readonly #sources: Sources;
 
@@ -81,9 +90,9 @@ export class StatusReader {
 	}
 
 	read(views: readonly ChildView[]): ChildStatus[] {
-		const seen = new Map<string, Usage>();
+		const seen = new Map<string, Look>();
 		const statuses = views.map((view) => this.#statusOf(view, seen));
-		this.#usages = seen;
+		this.#looks = seen;
 		return statuses;
 	}
 
@@ -96,14 +105,12 @@ export class StatusReader {
 		return new Date(Date.now() - (this.#now() - monotonicMs)).toISOString();
 	}
 
-	#statusOf(view: ChildView, seen: Map<string, Usage>): ChildStatus {
+	#statusOf(view: ChildView, seen: Map<string, Look>): ChildStatus {
 		const { spec, state, substate, pid, workerId, incarnation, restarts, sinceMs, lastExit, standing, note, generation } = view;
-		const { memoryBytes, cpuMs } = this.usage(view);
+		const { memoryBytes, spent } = this.usage(view);
 		const at = this.#now();
-		const sinceStart = sinceMs === null ? 0 : at - sinceMs;
-		const base = this.#usages.get(workerId ?? '') ?? { at: at - Math.max(sinceStart, 1), cpuMs: 0 };
-		const cpuPercent = cpuMs === null ? null : Math.round(((cpuMs - base.cpuMs) / Math.max(at - base.at, 1)) * 1000) / 10;
-		if (workerId !== null && cpuMs !== null) seen.set(workerId, { at, cpuMs });
+		const cpuPercent = spent === null ? null : percentOf(spent, at, this.#looks.get(workerId ?? ''));
+		if (workerId !== null && spent !== null) seen.set(workerId, { at, cpuMs: spent.cpuMs });
 		const common: ChildStatus = {
 			path: view.path,
 			id: spec.declaredId,
@@ -138,13 +145,13 @@ export class StatusReader {
 		return spec.listen.some((address) => this.#sources.slotsAt(address) > 1) ? 'slots' : 'shared';
 	}
 
-	/** Memory and CPU time of what runs there; nulls where nothing does, or where it is not told. */
-	usage({ spec, state, pid, workerId }: ChildView): ThreadUsage {
-		const nothing = { memoryBytes: null, cpuMs: null };
+	/** What is used by what runs there; nulls where nothing does, or where it is not told. */
+	usage({ spec, state, pid, workerId }: ChildView): Usage {
+		const nothing = { memoryBytes: null, spent: null };
 		if (pid === null || workerId === null || state === 'dead') return nothing;
 		if (spec.kind === 'thread') return this.#sources.threadUsage(workerId) ?? nothing;
 		const used = sample(pid);
-		return used === null ? nothing : { memoryBytes: used.rssBytes, cpuMs: used.cpuMs };
+		return used === null ? nothing : { memoryBytes: used.rssBytes, spent: used };
 	}
 
 	#exitOf({ reason, code, signal, at, maxRssBytes, detail }: Exit): ExitStatus {

@@ -25,7 +25,7 @@ export interface ChildView {
 	restarts: number;
 	standing: string | null;
 	note: string | null;
-	/** Monotonic ms of the last change of state, or null. */
+	/** Monotonic ms: since when it runs, if it does, whoever was its master then; else of the last change of state, or null. */
 	sinceMs: number | null;
 	lastExit: Exit | null;
 	/** Spares of its group; null: it is to have none. */
@@ -146,6 +146,7 @@ function childView(known: Known, path: string, spec: ChildSpec, child: Child | u
 	const worker = supervises || name === null ? undefined : (kernel.context(machine) as WorkerContext);
 	const lastExit = child?.lastExit ?? known.lastExits.get(path) ?? null;
 	const standing = child?.standing ?? null;
+	const runs = state === 'running' && child?.phase === 'running';
 	return {
 		spec,
 		path,
@@ -159,7 +160,7 @@ function childView(known: Known, path: string, spec: ChildSpec, child: Child | u
 		restarts: child?.restarts ?? 0,
 		standing,
 		note: standing !== null && lastExit !== null ? `${describe(path, lastExit)}${standings[standing]}` : null,
-		sinceMs: known.changes.get(path) ?? null,
+		sinceMs: (runs ? child.readyAt : known.changes.get(path)) ?? null,
 		lastExit,
 		standby: known.standbyOf(spec),
 		count: countIn(kernel, spec),

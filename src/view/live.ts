@@ -1,6 +1,7 @@
 /** What changes in the tree, told to all pages that look: gathered for some milliseconds, written once, and sent to each. */
 import { monotonicMs } from '../kernel/clock.ts';
 import { joinPath, runId, splitPath, supervisorId } from '../master/paths.ts';
+import { type Look, percentOf } from '../master/status.ts';
 import type { ChildView } from '../master/view.ts';
 import { momentOf, text } from './moment.ts';
 import type { Entry } from './recorder.ts';
@@ -28,10 +29,8 @@ const SOON_MS = 200;
 /** Processes measured in one turn. */
 const MEASURE_ROWS = 25;
 
-interface Used {
+interface Used extends Look {
 	workerId: string;
-	at: number;
-	cpuMs: number;
 }
 
 export class Live {
@@ -299,15 +298,13 @@ export class Live {
 	#measured(path: string, used: Map<string, Used>): Pick<Row, 'path' | 'memoryBytes' | 'cpuPercent'> | null {
 		const view: ChildView | null = path === '' ? null : this.#shown.tree.viewAt(path);
 		if (view === null || view.workerId === null) return null;
-		const { workerId, sinceMs } = view;
-		const { memoryBytes, cpuMs } = this.#shown.usage(view);
+		const { workerId } = view;
+		const { memoryBytes, spent } = this.#shown.usage(view);
+		if (spent === null) return { path, memoryBytes, cpuPercent: null };
 		const at = monotonicMs();
-		if (cpuMs === null) return { path, memoryBytes, cpuPercent: null };
 		const last = this.#used.get(path);
-		// The first time: since it runs.
-		const base = last?.workerId === workerId ? last : { at: sinceMs ?? at, cpuMs: 0 };
-		used.set(path, { workerId, at, cpuMs });
-		return { path, memoryBytes, cpuPercent: Math.round(((cpuMs - base.cpuMs) / Math.max(at - base.at, 1)) * 1_000) / 10 };
+		used.set(path, { workerId, at, cpuMs: spent.cpuMs });
+		return { path, memoryBytes, cpuPercent: percentOf(spent, at, last?.workerId === workerId ? last : undefined) };
 	}
 
 	#machine(path: string): Extract<ToPage, { say: 'machine' }> {

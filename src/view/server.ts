@@ -9,6 +9,7 @@ import type net from 'node:net';
 import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { type WebSocket, WebSocketServer } from 'ws';
+import type { Usage } from '../hosts/threads.ts';
 import type { Tree } from '../master/tree.ts';
 import type { ChildView } from '../master/view.ts';
 import { judge, type Own } from './guard.ts';
@@ -34,7 +35,7 @@ export interface Shown {
 	recorder: Recorder;
 	/** What a worker last said of itself. */
 	says: (workerId: string) => string | null;
-	usage: (view: ChildView) => { memoryBytes: number | null; cpuMs: number | null };
+	usage: (view: ChildView) => Usage;
 	news: (level: 'info' | 'warn', event: string, message: string, detail: Record<string, unknown>) => void;
 	/** Of all instances of a child, which is meant by its path without their numbers. */
 }

@@ -202,7 +202,7 @@ export async function served(
 			tree,
 			recorder,
 			says: (workerId) => statuses.get(workerId) ?? null,
-			usage: () => ({ memoryBytes: 1_000, cpuMs: 5 }),
+			usage: () => ({ memoryBytes: 1_000, spent: { cpuMs: 5, ageMs: 1_000 } }),
 			news: (_, event, __, detail) => void events.push({ event, detail }),
 		},
 	});
