@@ -35,6 +35,11 @@ const MAX_FAILED = 5_000;
 const MAX_UNDER_WAY = 400;
 /** For an answer, however long who asks has to wait for one who serves. */
 const ANSWER_MS = 30_000;
+/**
+ * A server closes what was idle for some seconds (Node's after five or six), and a request that is sent just then fails, whoever supervises it:
+ * a client that does not want that is the first to close.
+ */
+const IDLE_MS = 2_000;
 /** Between two volleys of a load by the second. */
 const VOLLEY_MS = 10;
 
@@ -43,7 +48,7 @@ export function load(port: number, { kept = 4, fresh = 4, host = '127.0.0.1', pa
 	const seen: Seen = { answers: new Map(), answered: 0, failed: [], failedAt: [], slowestMs: 0, tookMs: [], underWay: 0 };
 	const agents =
 		perSecond > 0
-			? [new http.Agent({ keepAlive: true }), new http.Agent({ keepAlive: false })]
+			? [new http.Agent({ keepAlive: true, timeout: IDLE_MS }), new http.Agent({ keepAlive: false })]
 			: [
 					...Array.from({ length: kept }, () => new http.Agent({ keepAlive: true, maxSockets: 1 })),
 					...Array.from({ length: fresh }, () => new http.Agent({ keepAlive: false })),
