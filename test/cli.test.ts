@@ -180,6 +180,13 @@ for (const args of [
 	});
 }
 
+test('a wrong word: how the command is used', async () => {
+	await inHome(async (home) => {
+		const { stderr } = await choir(home, 'status', '--tree', 'shop');
+		assert.equal(stderr, "error: unknown option '--tree'\n(`choir status [options] [tree]`: `choir status --help` says more)\n");
+	});
+});
+
 for (const [args, said] of [
 	[['status'], 'no tree is running: start one with `choir start tree.ts`\n'],
 	[['status', 'shop'], "no tree 'shop' is running\n"],

@@ -307,6 +307,9 @@ function commands(end: (exitCode: number) => void): Command {
 			end(await (await import('./diagram.ts')).diagram(what, path, options)),
 		);
 
+	// What the wrong word should have been is mostly in the line of its usage.
+	for (const command of program.commands)
+		command.showHelpAfterError(`(\`choir ${command.name()} ${command.usage()}\`: \`choir ${command.name()} --help\` says more)`);
 	return program;
 }
 
