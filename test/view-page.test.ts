@@ -173,6 +173,15 @@ const tests: Array<[name: string, run: () => Promise<void>]> = [
 			await row(page, 'pool.3').locator('.cell-state', { hasText: 'running' }).waitFor();
 			await page.locator('.toast').waitFor();
 			assert.equal((await tree.child('pool.3')).state, 'running');
+			// Beside its siblings, as in the status, not where it came.
+			const inStatus = (await tree.status()).children.map(({ path }) => path);
+			assert.notEqual(inStatus.at(-1), 'pool.3');
+			await until('the rows are in start order', async () => {
+				const shown = (await page.evaluate(
+					`[...document.querySelectorAll('[role=treeitem]')].map((item) => item.dataset.path)`,
+				)) as string[];
+				return inStatus.join() === shown.filter((path) => path !== '' && !path.includes('/')).join();
+			});
 		}),
 	],
 	[

@@ -419,10 +419,13 @@ test('scaling is offered where a child has instances; those that come have rows,
 		assert.deepEqual(await page.next('done'), { say: 'done', id: 1, ok: true, message: 'w has 3 instances, after 1' });
 		await page.next('rows', ({ rows }) => rows.some(({ path: of, state }) => of === 'w.3' && state === 'running'));
 		assert.equal(page.row('')?.count, 4);
+		const orders = () => page.heard.flatMap((message) => (message.say === 'rows' ? message.orders : []));
+		assert.deepEqual(orders().at(-1), { above: '', ids: ['w.1', 'w.2', 'w.3', 'a'] });
 		page.say({ do: 'operate', id: 2, what: 'scale', path: 'w.1', count: 1 });
 		assert.equal((await page.next('done', ({ id }) => id === 2)).ok, true);
 		const gone = page.heard.flatMap((message) => (message.say === 'rows' ? message.gone : []));
 		assert.deepEqual(gone.sort(), ['w.2', 'w.3']);
+		assert.deepEqual(orders().at(-1), { above: '', ids: ['w.1', 'a'] });
 		for (const [id, what, count] of [
 			[3, 'a', 3],
 			[4, 'w.1', -1],

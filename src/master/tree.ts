@@ -34,7 +34,7 @@ import { childKey, Mind, supervisorKey } from './mind.ts';
 import { joinPath, pathOf, runId, splitPath, supervisorId } from './paths.ts';
 import { allOf, isRollout, type Planned, type Reloaded, type ReloadStatus, Reloads, type SavedRollout, type Versions } from './reloads.ts';
 import { isPool, isSparePath, Standbys } from './standbys.ts';
-import { type ChildView, type Counts, childPaths, countsOf, type Known, type Listed, listOf, viewAt, viewOf } from './view.ts';
+import { type ChildView, type Counts, childPaths, countsOf, type Known, type Listed, listOf, orderOf, viewAt, viewOf } from './view.ts';
 
 /** Something that people want to know. `event` is its name, `message` one sentence. */
 export interface TreeNews {
@@ -638,6 +638,12 @@ export class Tree {
 	childPaths(path: string): string[] {
 		const spec = path === '' ? this.#spec.root : this.#specs.get(path);
 		return spec !== undefined && supervises(spec) ? childPaths(this.#known, spec) : [];
+	}
+
+	/** As `orderOf`; null also if there is no such supervisor. */
+	orderOf(path: string): readonly string[] | null {
+		const spec = path === '' ? this.#spec.root : this.#specs.get(path);
+		return spec !== undefined && supervises(spec) ? orderOf(this.#known, spec) : null;
 	}
 
 	#specOf(path: string): ChildSpec | undefined {

@@ -85,13 +85,19 @@ export function viewOf(known: Known, spec: SupervisorSpec | DynamicSpec): ChildV
 	});
 }
 
+/** The ids of the children of a supervisor in start order: the same array as long as nobody comes, goes or moves. null: that of arrival. */
+export function orderOf({ kernel }: Known, { kind, path }: SupervisorSpec | DynamicSpec): readonly string[] | null {
+	const context = kernel.context(supervisorId(path)) as MasterContext | undefined;
+	return kind === 'dynamic' ? null : (context?.children.keys() ?? null);
+}
+
 /** The paths of the children of a supervisor, in start order; of a dynamic one, of the first hundred in the order of arrival. */
-export function childPaths({ kernel }: Known, spec: SupervisorSpec | DynamicSpec): string[] {
-	const context: unknown = kernel.context(supervisorId(spec.path));
+export function childPaths(known: Known, spec: SupervisorSpec | DynamicSpec): string[] {
+	const { kernel } = known;
 	const ids =
 		spec.kind === 'dynamic'
-			? firstOf((context as DynamicContext | undefined)?.members ?? [])
-			: ((context as MasterContext | undefined)?.children.keys() ?? spec.children.map(({ id }) => id));
+			? firstOf((kernel.context(supervisorId(spec.path)) as DynamicContext | undefined)?.members ?? [])
+			: (orderOf(known, spec) ?? spec.children.map(({ id }) => id));
 	return ids.map((id) => joinPath(spec.path, id));
 }
 

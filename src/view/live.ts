@@ -42,6 +42,9 @@ export class Live {
 	/** How many children of each dynamic supervisor have a row. */
 	readonly #members = new Map<string, number>();
 	readonly #dirty = new Set<string>();
+	/** Supervisors that have made a step, and the order that was last sent of each. */
+	readonly #supervisors = new Set<string>();
+	readonly #orders = new Map<string, readonly string[]>();
 	/** Selected machines that have made a step. */
 	readonly #stepped = new Set<string>();
 	#used = new Map<string, Used>();
@@ -84,6 +87,8 @@ export class Live {
 		this.#rows.clear();
 		this.#members.clear();
 		this.#dirty.clear();
+		this.#supervisors.clear();
+		this.#orders.clear();
 		this.#stepped.clear();
 		this.#used = new Map();
 		this.#steps = [];
@@ -172,6 +177,7 @@ export class Live {
 	/** A step of a supervisor changes what it knows of the child that the event is about; its start or end, of all. */
 	#markBelow({ path, step: { event, from, to } }: Entry): void {
 		this.#mark(path);
+		this.#supervisors.add(path);
 		const { id, asked } = event as { id?: unknown; asked?: { id?: unknown } };
 		for (const one of [id, asked?.id]) if (typeof one === 'string') this.#mark(joinPath(path, one));
 		if (event.type !== 'xstate.init' && (to !== 'dead' || from === to)) return;
@@ -181,7 +187,7 @@ export class Live {
 	}
 
 	#flushRows(): void {
-		if (this.#dirty.size === 0) return;
+		if (this.#dirty.size === 0 && this.#supervisors.size === 0) return;
 		const paths = [...this.#dirty];
 		this.#dirty.clear();
 		const changed: string[] = [];
@@ -202,15 +208,28 @@ export class Live {
 			changed.push(json);
 			if (before === undefined && row.count !== null) for (const child of this.#shown.tree.childPaths(path)) this.#mark(child);
 		}
-		if (changed.length > 0 || gone.length > 0)
-			this.#tellText(`{"say":"rows","rows":[${changed.join(',')}],"gone":${JSON.stringify(gone)}}`);
+		const orders = this.#moved();
+		if (changed.length > 0 || gone.length > 0 || orders.length > 0)
+			this.#tellText(`{"say":"rows","rows":[${changed.join(',')}],"gone":${JSON.stringify(gone)},"orders":${JSON.stringify(orders)}}`);
 		if (this.#dirty.size > 0) this.#gathering ??= setTimeout(() => this.flush(), GATHER_MS);
+	}
+
+	#moved(): Extract<ToPage, { say: 'rows' }>['orders'] {
+		const orders = [...this.#supervisors].flatMap((above) => {
+			const ids = this.#shown.tree.orderOf(above);
+			if (ids === null || ids === this.#orders.get(above)) return [];
+			this.#orders.set(above, ids);
+			return [{ above, ids }];
+		});
+		this.#supervisors.clear();
+		return orders;
 	}
 
 	#forget(path: string, gone: string[]): void {
 		for (const known of [path, ...this.#below(path)]) {
 			if (!this.#rows.delete(known)) continue;
 			this.#count(known, -1);
+			this.#orders.delete(known);
 			gone.push(known);
 		}
 	}
@@ -240,6 +259,8 @@ export class Live {
 			if (row === null) return;
 			this.#rows.set(path, row);
 			this.#count(path, 1);
+			const ids = this.#shown.tree.orderOf(path);
+			if (ids !== null) this.#orders.set(path, ids);
 			for (const child of this.#shown.tree.childPaths(path)) walk(child);
 		};
 		walk('');

@@ -86,8 +86,8 @@ export type ToPage =
 	  }
 	/** The whole tree, parents before children, in start order: first, and after each gap. */
 	| { say: 'tree'; rows: Row[] }
-	/** What has changed. */
-	| { say: 'rows'; rows: Row[]; gone: string[] }
+	/** What has changed. `orders`: of supervisors among whose children somebody has come, gone or moved: the ids that remain, in start order. */
+	| { say: 'rows'; rows: Row[]; gone: string[]; orders: Array<{ above: string; ids: readonly string[] }> }
 	| { say: 'measured'; rows: Array<Pick<Row, 'path' | 'memoryBytes' | 'cpuPercent'>> }
 	/** As they come; and first, after the tree, the last ones from before. */
 	| { say: 'steps'; steps: StepEntry[] }

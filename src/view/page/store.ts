@@ -214,6 +214,7 @@ function take(message: ToPage): void {
 		case 'rows': {
 			for (const row of message.rows) if (put(row)) shape.value += 1;
 			for (const path of message.gone) drop(path);
+			for (const { above, ids } of message.orders) order(above, ids);
 			changed.value += 1;
 			return;
 		}
@@ -263,6 +264,19 @@ function put(row: Row): boolean {
 	if (siblings === undefined) below.set(row.above, [row.path]);
 	else siblings.push(row.path);
 	return true;
+}
+
+/** Who is not among them stays, at the end. */
+function order(above: string, ids: readonly string[]): void {
+	const siblings = below.get(above);
+	if (siblings === undefined) return;
+	const place = new Map(ids.map((id, index) => [above === '' ? id : `${above}/${id}`, index]));
+	const placeOf = (path: string) => place.get(path) ?? ids.length;
+	below.set(
+		above,
+		[...siblings].sort((a, b) => placeOf(a) - placeOf(b)),
+	);
+	shape.value += 1;
 }
 
 function drop(path: string): void {
