@@ -88,7 +88,9 @@ export interface Death {
 /** What is asked of a supervisor at run time (OTP's `start_child` and its kin). `look`: its children are to be listed. */
 export type Asked = { request: string } & (
 	| { do: 'startChild'; id: string; rule: RestartRule; incarnation: number }
-	| { do: 'terminateChild' | 'restartChild' | 'deleteChild'; id: string }
+	/** `alone`: it goes for good, and who is down with it while it waits for its restart is restarted without it. OTP leaves those down. */
+	| { do: 'terminateChild'; id: string; alone?: boolean }
+	| { do: 'restartChild' | 'deleteChild'; id: string }
 	| { do: 'look' }
 );
 
@@ -360,9 +362,14 @@ export function take(state: Supervision, asked: Asked): { state: Supervision; as
 	const restarting = isRestarting(state, id);
 	if (asked.do === 'terminateChild') {
 		if (child.phase !== 'down') return plans('terminate', state, id);
-		// Whoever waits only for its retry waits for nothing more; the others of its group stay down.
-		const ended = state.operations.filter(({ phase, about }) => phase === 'waiting' && about === id);
-		const retired = retire({ ...state, operations: state.operations.filter((other) => !ended.includes(other)) }, child, 'stopped');
+		// Whoever waits only for its retry waits for nothing more; the others of its group stay down, unless it goes alone.
+		const operations = state.operations.flatMap((operation) => {
+			if (operation.phase !== 'waiting' || operation.about !== id) return [operation];
+			const scope = asked.alone === true ? operation.scope.filter((other) => other !== id) : [];
+			return scope.length === 0 ? [] : [{ ...operation, scope, about: null }];
+		});
+		const ended = state.operations.filter((operation) => !operations.some((other) => other.id === operation.id));
+		const retired = retire({ ...state, operations }, child, 'stopped');
 		return {
 			state: retired.state,
 			asks: [...ended.map((operation): Ask => ({ do: 'unschedule', operation: operation.id })), ...retired.asks, accept(request)],

@@ -109,6 +109,7 @@ const asked = fc.oneof(
 		request: fc.constant('r'),
 	}),
 	fc.record({ do: fc.constantFrom('terminateChild', 'restartChild', 'deleteChild'), id, request: fc.constant('r') }),
+	fc.record({ do: fc.constant('terminateChild'), id, request: fc.constant('r'), alone: fc.boolean() }),
 	fc.record({ do: fc.constant('look'), request: fc.constant('r') }),
 );
 /** Whatever an event of any of the machines may hold. */

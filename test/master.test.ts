@@ -37,6 +37,7 @@ const ask = (what: 'look' | 'terminateChild' | 'restartChild' | 'deleteChild', i
 	type: 'request',
 	asked: { do: what, request: 'r', id },
 });
+const alone = (id: string) => ({ type: 'request', asked: { do: 'terminateChild', request: 'r', id, alone: true } });
 const add = (id: string, type: RestartType = 'permanent') => ({
 	type: 'request',
 	asked: { do: 'startChild', request: 'r', id, rule: rule({ type }), incarnation: 0 },
@@ -57,6 +58,7 @@ const replaced = {
 		{ id: 'a', rule: rule(), taken: null, paused: false },
 	],
 };
+const group = { spec: spec(['a', { strategy: 'rest_for_one', backoff: { fromMs: 100, toMs: 100, resetAfterMs: 1_000 } }], ['b']) };
 const slow = spec(['a'], ['b', { backoff: { fromMs: 100, toMs: 100, resetAfterMs: 1_000 } }]);
 
 const goOn: MasterEvent = { type: 'resumed' };
@@ -179,6 +181,27 @@ const rows: Array<Row<MasterInput>> = [
 	['does not add a child twice', [...up, add('b')], 'running.steady', ['answer']],
 	['terminates a child by request', [...up, ask('terminateChild', 'b')], 'running.restarting', ['drainChild']],
 	['answers when it is dead', [...up, ask('terminateChild', 'b'), died('b', 'shutdown')], 'running.steady', ['answer']],
+	[
+		'leaves a group down whose failed child is terminated before its restart',
+		[...up, died('a'), died('b', 'shutdown'), ask('terminateChild', 'a')],
+		'running.steady',
+		['answer'],
+		group,
+	],
+	[
+		'… and has it wait on if that child goes alone',
+		[...up, died('a'), died('b', 'shutdown'), alone('a')],
+		'running.restarting',
+		['answer'],
+		group,
+	],
+	[
+		'… and restarts it without that child',
+		[...up, died('a'), died('b', 'shutdown'), alone('a'), ask('deleteChild', 'a'), due],
+		'running.restarting',
+		['launchChild'],
+		group,
+	],
 	['does not delete what runs', [...up, ask('deleteChild', 'b')], 'running.steady', ['answer']],
 	['refuses requests when too many wait', [...Array.from({ length: MAX_MAIL + 1 }, () => ask('look'))], 'starting.launching', ['answer']],
 	['ends when a significant child has ended', [...up, died('b', 'normal', 1, 0)], 'draining', ['reportEnd', 'drainChild'], significant],

@@ -9,7 +9,8 @@ import { type SimulatedStatus, World } from '../src/testing/world.ts';
 import { child, supervisor, treeOf } from './support/world.ts';
 
 const web = (n: number, more: Partial<ChildSpec> = {}) => child(`web.${n}`, {}, { declaredId: 'web', ...more } as Partial<ChildSpec>);
-const inner = (n: number) => child(`s/in.${n}`, {}, { declaredId: 'in' } as Partial<ChildSpec>);
+const inner = (n: number) => child(`s/in.${n}`, { strategy: 'rest_for_one', backoff: slowly }, { declaredId: 'in' } as Partial<ChildSpec>);
+const slowly = { fromMs: 50, toMs: 50, resetAfterMs: 1_000 };
 const often = { intensity: { restarts: 1_000, withinMs: 1_000 } };
 const spec = (...more: ChildSpec[]): TreeSpec =>
 	treeOf(
@@ -168,6 +169,17 @@ test('an instance stands beside its siblings, whether it was declared, came late
 	world.advance(2_000);
 	assert.equal(incarnations(), before);
 	assert.is(world.incarnation('last'), 2);
+});
+
+test('who is down with an instance that goes before its restart is restarted without it', async () => {
+	const world = running();
+	world.crash('s/in.2');
+	world.advance(20);
+	assert.is(world.state('s/all'), 'dead');
+	await after(world, world.scale('s/in', 1));
+	assert.equal(alive(world), ['job', 's/all', 's/in.1', 'web.1', 'web.2']);
+	assert.is(world.incarnation('s/all'), 2);
+	assertSettled(world, spec().root);
 });
 
 test('a scale that cannot be completed is undone', async () => {

@@ -7,6 +7,7 @@ import * as assert from 'uvu/assert';
 import type { ProbeSpec } from '../machines/spec.ts';
 import { type ProbeResult, probe } from '../src/hosts/probes.ts';
 import { findMarked } from '../src/hosts/proc.ts';
+import { freePort } from './support/port.ts';
 import { until } from './support/until.ts';
 
 /** For a probe that will answer. */
@@ -40,14 +41,6 @@ async function serving<S extends net.Server>(server: S, body: (port: number) => 
 	}
 }
 
-async function unusedPort(): Promise<number> {
-	const server = net.createServer();
-	await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-	const { port } = server.address() as net.AddressInfo;
-	await new Promise((resolve) => server.close(resolve));
-	return port;
-}
-
 const why = (result: ProbeResult): string => (result.ok ? 'it is ok' : result.why);
 
 test('tcp: somebody accepts', () =>
@@ -57,7 +50,7 @@ test('tcp: somebody accepts', () =>
 	}));
 
 test('tcp: nobody listens', async () => {
-	const port = await unusedPort();
+	const port = await freePort();
 	assert.match(why(await look({ kind: 'tcp', host: '127.0.0.1', port })), new RegExp(`^tcp 127.0.0.1:${port}: .*ECONNREFUSED`));
 	assert.match(why(await look({ kind: 'tcp', host: 'localhost', port })), /^tcp localhost:\d+: .*ECONNREFUSED/);
 });
@@ -177,7 +170,7 @@ test('a hundred probes of each kind leave no timer, socket or process', () =>
 		http.createServer((_, response) => response.end('ok')),
 		async (port) => {
 			const before = open();
-			const closed = await unusedPort();
+			const closed = await freePort();
 			for (let round = 0; round < 10; round += 1)
 				await Promise.all(
 					Array.from({ length: 10 }, () => [

@@ -10,6 +10,7 @@ import { assign, fromCallback, fromPromise, setup } from 'xstate';
 import { isAlive, startTicks } from '../src/hosts/proc.ts';
 import { actor, dynamic, type News, node, SpecError, StartError, start, supervisor, tree } from '../src/index.ts';
 import { Feed } from '../src/library/feed.ts';
+import { freePort } from './support/port.ts';
 import { turn, until, within } from './support/until.ts';
 
 const LIMIT_MS = 30_000;
@@ -347,14 +348,6 @@ function ask(port: number, at: string): Promise<string> {
 			.on('timeout', () => request.destroy(new Error(`no answer within ${LIMIT_MS} ms`)))
 			.on('error', reject);
 	});
-}
-
-async function freePort(): Promise<number> {
-	const server = http.createServer();
-	await new Promise<void>((resolve) => server.listen(0, resolve));
-	const { port } = server.address() as { port: number };
-	await new Promise((resolve) => server.close(resolve));
-	return port;
 }
 
 test.run();

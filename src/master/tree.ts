@@ -507,10 +507,10 @@ export class Tree {
 	/** Stops a child and forgets it. One that is not there is not there. */
 	#endInstance(path: string, done: (failure: string | null) => void, tries = MAX_TRIES): void {
 		const [above, id] = splitPath(path);
-		const ask = (what: 'terminateChild' | 'deleteChild', settle: (answer: Answer) => void) =>
-			this.#request(above, nothing, settle, (request) => ({ type: 'request', asked: { do: what, id, request } }));
-		ask('terminateChild', () =>
-			ask('deleteChild', (answer) => {
+		const ask = (what: Omitted<Asked>, settle: (answer: Answer) => void) =>
+			this.#request(above, nothing, settle, (request) => ({ type: 'request', asked: { ...what, request } }));
+		ask({ do: 'terminateChild', id, alone: true }, () =>
+			ask({ do: 'deleteChild', id }, (answer) => {
 				// A group restart has come between the two.
 				if (!answer.ok && (answer.code === 'running' || answer.code === 'restarting') && tries > 1)
 					return this.#endInstance(path, done, tries - 1);

@@ -5,7 +5,6 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
-import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -326,18 +325,7 @@ export function cpuMs(pid: number): number {
 	return sample(pid)?.cpuMs ?? 0;
 }
 
-/** The TCP port of the loopback address that the operating system gives next. */
-export function freePort(): Promise<number> {
-	return new Promise((resolve, reject) => {
-		const server = net.createServer();
-		server.once('error', reject);
-		server.listen(0, '127.0.0.1', () => {
-			const { port } = server.address() as net.AddressInfo;
-			server.close(() => resolve(port));
-		});
-	});
-}
-
+export { freePort } from './port.ts';
 export { isAlive, killOne as signal };
 
 /** The environment of a user's shell: nothing of the tests' own, and nothing of a choir around them. */

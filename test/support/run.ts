@@ -1,7 +1,6 @@
 /** A tree at work for a test: a home of its own, the real command line, facts awaited with a deadline, and nothing left behind. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
-import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { findMarked, isAlive, killGroup, killOne, startTicks } from '../../src/hosts/proc.ts';
@@ -44,13 +43,7 @@ export async function until<T>(what: string, fact: () => T | Promise<T>, deadlin
 	throw new Error(`not within ${deadlineMs} ms: ${what}; last seen: ${String(last)}`);
 }
 
-export async function freePort(): Promise<number> {
-	const server = net.createServer();
-	await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-	const { port } = server.address() as net.AddressInfo;
-	await new Promise((resolve) => server.close(resolve));
-	return port;
-}
+export { freePort } from './port.ts';
 
 export const alive = (pid: number | null): boolean => pid !== null && isAlive({ pid, startTicks: startTicks(pid) ?? -1 });
 
