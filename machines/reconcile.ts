@@ -39,6 +39,8 @@ export interface Left<F extends Found> {
 	/** null: nothing can be read of it. */
 	supervisor: SavedSupervisor | null;
 	children: ReadonlyMap<string, SavedChild>;
+	/** Who is to be paused, by what was asked: it counts for those of whom nothing else is known. */
+	paused?: ReadonlySet<string>;
 	/** By child id. */
 	found: ReadonlyMap<string, F>;
 	/** The latest incarnation of each child that was ever asked of the angel. */
@@ -92,13 +94,15 @@ export function reconcile<F extends Found>(declared: readonly Declared[], left: 
 		const was = left.children.get(id);
 		const found = left.found.get(id);
 		if (was !== undefined && 'deleted' in was) continue;
-		const child: Child = was === undefined ? { ...unborn, id, rule } : { ...was, id, rule, log: restartLog(was.log) };
+		const standing = left.paused?.has(id) ? 'paused' : null;
+		const child: Child = was === undefined ? { ...unborn, id, rule, standing } : { ...was, id, rule, log: restartLog(was.log) };
 		const { incarnation } = child;
+		const isUnknown = saved === null && child.standing !== 'paused';
 		const isUp = child.phase !== 'down';
 		const ready = child.readyAt !== null;
 		if (kind === 'supervisor' || kind === 'dynamic') {
 			// Nothing is known: it is there, and finds out who lives.
-			const isNew = saved === null && was === undefined;
+			const isNew = isUnknown && was === undefined;
 			const begun: Child = isNew
 				? { ...child, phase: 'starting', incarnation: incarnation + 1 }
 				: { ...child, phase: anew && child.phase === 'draining' ? 'running' : child.phase };
@@ -107,7 +111,7 @@ export function reconcile<F extends Found>(declared: readonly Declared[], left: 
 			children.push([id, begun]);
 		} else if (kind === 'actor' || kind === 'thread') {
 			// It went with the master: that counts for nothing.
-			if (child.phase === 'starting' || child.phase === 'running' || saved === null || (anew && isWanted(child))) down.push(id);
+			if (child.phase === 'starting' || child.phase === 'running' || isUnknown || (anew && isWanted(child))) down.push(id);
 			children.push([id, { ...child, phase: 'down' }]);
 		} else if (found !== undefined && found.incarnation > incarnation) {
 			// Begun after the last word that could be read.
@@ -129,7 +133,7 @@ export function reconcile<F extends Found>(declared: readonly Declared[], left: 
 						? { id, incarnation, do: 'lose', ready, asked: child.phase === 'draining' }
 						: { id, incarnation, do: 'launch' },
 				);
-			if (isUp ? anew && child.phase === 'draining' : saved === null || (anew && isWanted(child))) down.push(id);
+			if (isUp ? anew && child.phase === 'draining' : isUnknown || (anew && isWanted(child))) down.push(id);
 		}
 	}
 	const nextOperation = saved?.nextOperation ?? 1;

@@ -123,6 +123,29 @@ test('what means nothing is a recorded no-op: to nobody, to the dead, and in a s
 	);
 });
 
+test('what is sent to a machine before its first step waits for that step, in order', () => {
+	const heard: string[] = [];
+	const types = {} as { events: { type: string } };
+	const any = setup({ types, actions: { act: (_, __: { type: string }) => {} } }).createMachine({
+		on: Object.fromEntries(['go', 'a', 'b', 'c'].map((type) => [type, { actions: { type: 'act', params: { type } } }])),
+	});
+	const kernel = new Kernel({ clock: new SimulatedClock() });
+	const tell = (...words: string[]) => {
+		for (const type of words) kernel.send('child', { type });
+	};
+	kernel.start('friend', any, undefined, { act: () => tell('b', 'c') });
+	kernel.start('parent', any, undefined, {
+		act: () => {
+			kernel.send('friend', { type: 'go' });
+			kernel.start('child', any, undefined, { act: ({ type }) => void heard.push(type) });
+			tell('a');
+		},
+	});
+	kernel.send('parent', { type: 'go' });
+	// The friend comes before the child; what it sends goes behind what was sent already.
+	assert.equal(heard, ['a', 'b', 'c']);
+});
+
 test('after a pause it says so before anything that only seems overdue fires', () => {
 	const clock = new SimulatedClock();
 	const states: string[] = [];

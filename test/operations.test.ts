@@ -5,7 +5,7 @@ import * as assert from 'uvu/assert';
 import { childrenAsDesired, isPaused } from '../machines/desired.ts';
 import type { ChildSpec, SupervisorSpec, TreeSpec } from '../machines/spec.ts';
 import type { Outcome, Scaled } from '../src/master/tree.ts';
-import { type SimulatedStatus, World } from '../src/testing/world.ts';
+import { BOOT_MS, type SimulatedStatus, World } from '../src/testing/world.ts';
 import { child, supervisor, treeOf } from './support/world.ts';
 
 const web = (n: number, more: Partial<ChildSpec> = {}) => child(`web.${n}`, {}, { declaredId: 'web', ...more } as Partial<ChildSpec>);
@@ -180,6 +180,40 @@ test('who is down with an instance that goes before its restart is restarted wit
 	assert.equal(alive(world), ['job', 's/all', 's/in.1', 'web.1', 'web.2']);
 	assert.is(world.incarnation('s/all'), 2);
 	assertSettled(world, spec().root);
+});
+
+test('an instance that is started in the very moment in which its supervisor is stopped is stopped with it', async () => {
+	const parallel = { ...often, start: 'parallel' } as const;
+	const of = treeOf(supervisor('', [child('job', { strategy: 'rest_for_one' }), supervisor('s', [inner(1), inner(2)], parallel)], often));
+	const world = running(of);
+	world.crash('job');
+	world.advance(20);
+	assert.is(world.state('s'), 'starting');
+	// Who dies now with whom it started, and what is asked of it, waits until it is up.
+	world.crash('job');
+	const scaled = world.scale('s/in', 3).catch((error: Error) => error.message);
+	assert.is(await after(world, scaled), 'the supervisor is stopping; undone: s/in has 2 instances as before');
+	assertSettled(world, of.root);
+	assert.is(world.state('s'), 'running');
+});
+
+test('a supervisor whose start was only decided begins as is desired, after whatever line the master is killed', async () => {
+	for (let line = 1; ; line++) {
+		const world = running();
+		await after(world, world.scale('s/in', 3));
+		await after(world, world.tree.pause('s/in.1'));
+		world.crash('job');
+		while (world.state('s') !== 'dead') world.advance(1);
+		// Of one that is down, the next master keeps nothing.
+		world.killMaster();
+		world.advance(BOOT_MS);
+		assert.is(world.state('s'), 'dead');
+		world.forget().killMasterAfterWrites(line);
+		world.advance(5_000);
+		assertSettled(world, spec().root);
+		assert.equal(alive(world), ['job', 's/all', 's/in.2', 's/in.3', 'web.1', 'web.2'], `line ${line}`);
+		if (!world.trace().includes('master is killed')) return assert.ok(line > 5, `only ${line} lines`);
+	}
 });
 
 test('a scale that cannot be completed is undone', async () => {

@@ -242,11 +242,20 @@ export class Kernel {
 		return letter;
 	}
 
-	#step({ to: id, event, birth }: Letter): void {
+	#step(letter: Letter): void {
+		const { to: id, event, birth } = letter;
 		const cell = this.#cells.get(id);
 		const before = cell?.moment;
 		const from = before?.state.name ?? '';
-		if (birth === null && before?.status !== 'active') return this.#tell(id, event, before, before, null, nothing);
+		if (birth === null && before?.status !== 'active') {
+			// It has been started, and only its first step is to come: what it is sent until then waits for that, as in Erlang.
+			let place = this.#following.findLastIndex((other) => other.to === id && other.birth !== null);
+			if (place < 0) return this.#tell(id, event, before, before, null, nothing);
+			// Behind what waits for it already.
+			while (place > 0 && this.#following[place - 1]?.to === id) place -= 1;
+			this.#following.splice(place, 0, letter);
+			return;
+		}
 		const asked: Asked[] = [];
 		let stepped: Cell;
 		try {

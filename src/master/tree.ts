@@ -845,7 +845,10 @@ export class Tree {
 			// It may have come by a reload that has made it a declared one.
 			if (known !== undefined && !('deleted' in known) && known.added) saved.set(id, { ...known, added: false });
 		}
-		const declared = withAdded(spec.children, this.#addedTo(spec, saved));
+		const mind = journal.get(supervisorKey(path)) as SavedSupervisor | undefined;
+		const desired = this.#agenda.childrenOf(spec);
+		const declared = mind === undefined ? desired.children : withAdded(spec.children, this.#addedTo(spec, saved));
+		for (const child of declared) if (!this.#specs.has(child.path)) this.#specs.set(child.path, child);
 		const isBelow = (each: string) => splitPath(each)[0] === path;
 		const here = new Map<string, Leftover>();
 		for (const each of found.filter((one) => isBelow(one.path))) {
@@ -860,7 +863,8 @@ export class Tree {
 		const { resumed, fates } = reconcile(
 			declared,
 			{
-				supervisor: (journal.get(supervisorKey(path)) as SavedSupervisor | undefined) ?? null,
+				supervisor: mind ?? null,
+				paused: desired.paused,
 				children: saved,
 				found: here,
 				asked: new Map([...asked].filter(([each]) => isBelow(each)).map(([each, incarnation]) => [splitPath(each)[1], incarnation])),
@@ -878,8 +882,7 @@ export class Tree {
 		supervisors.push(path);
 		for (const fate of fates) {
 			const child = this.#specs.get(joinPath(path, fate.id));
-			if (child?.kind === 'supervisor' && !isLater(fate, journal.get(supervisorKey(child.path))))
-				this.#resume(child, legacy, supervisors, facts);
+			if (child?.kind === 'supervisor' && !isAhead(fate, child.path, legacy)) this.#resume(child, legacy, supervisors, facts);
 			else if (child?.kind === 'supervisor')
 				facts.push(() => this.#begin(child.path, fate.incarnation, () => this.#startSupervisor(child)));
 			else if (child !== undefined) this.#meet(spec, child, fate, facts);
@@ -1196,7 +1199,12 @@ type Omitted<Union> = Union extends unknown ? Omit<Union, 'request'> : never;
 const MAX_TRIES = 5;
 const okCodes = [0];
 const nothing: About = {};
-/** Its supervisor had begun a new life of it, of which it knew nothing yet. */
-const isLater = ({ incarnation }: Fate, saved: unknown) => saved !== undefined && (saved as SavedSupervisor).incarnation < incarnation;
+/** The supervisor above had begun a new life of this one, of which this one knew nothing yet. */
+function isAhead({ incarnation }: Fate, path: string, { journal, found }: Legacy): boolean {
+	const saved = journal.get(supervisorKey(path)) as SavedSupervisor | undefined;
+	if (saved !== undefined) return saved.incarnation < incarnation;
+	// Nothing was kept of its earlier life, and of this one there is nothing yet.
+	return journal.has(supervisorKey(splitPath(path)[0])) && !found.some((each) => each.path.startsWith(`${path}/`));
+}
 /** The end of a process that was gone when somebody came to look. */
 const nobodySaw = { code: null, signal: null, maxRssBytes: null, reason: 'lost' as const };
