@@ -167,6 +167,18 @@ export function reconcile<F extends Found>(declared: readonly Declared[], left: 
 	};
 }
 
+/**
+ * Whether a supervisor had begun the life that the one above thinks of, and goes on; else that was only decided, and it begins. Of what has
+ * no word of its own the one above is believed, as long as there is one of that one, and nobody is there who would prove it wrong.
+ */
+export function hasBegun(
+	incarnation: number,
+	left: { supervisor: Pick<SavedSupervisor, 'incarnation'> | null; isAboveKnown: boolean; isAnybodyThere: boolean },
+): boolean {
+	if (left.supervisor !== null) return left.supervisor.incarnation >= incarnation;
+	return !left.isAboveKnown || left.isAnybodyThere;
+}
+
 const isDeleted = (saved: SavedChild | undefined) => saved !== undefined && 'deleted' in saved;
 
 /** An operation without those of its range that are gone; null: none is left. Nobody waits for its answer any more. */

@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Child, type Operation, unborn } from '../machines/operations.ts';
-import { type Found, reconcile, type SavedChild, type SavedSupervisor, savedChild } from '../machines/reconcile.ts';
+import { type Found, hasBegun, reconcile, type SavedChild, type SavedSupervisor, savedChild } from '../machines/reconcile.ts';
 import { rule } from './support/world.ts';
 
 type Kind = 'node' | 'command' | 'thread' | 'actor' | 'supervisor' | 'dynamic';
@@ -30,7 +30,7 @@ function meet(
 	kind: Kind,
 	child: Known,
 	found: Found | null,
-	{ asked = 2, supervisor = saved as SavedSupervisor | null, anew = false } = {},
+	{ asked = 2, supervisor = saved as SavedSupervisor | null, anew = false, paused = new Set<string>() } = {},
 ) {
 	const { resumed, fates } = reconcile(
 		[declared(kind)],
@@ -39,6 +39,7 @@ function meet(
 			children: new Map(child === null ? [] : [['a', known(child)]]),
 			found: new Map(found === null ? [] : [['a', found]]),
 			asked: new Map([['a', asked]]),
+			paused,
 			anew,
 		},
 		now,
@@ -119,6 +120,31 @@ for (const [promise, kind, found, what, phase, revived] of [
 	test(`when nothing is known: ${promise}`, () => {
 		const met = meet(kind, null, found, { supervisor: null });
 		assert.equal([met.what, met.phase, met.revived], [what, phase, revived]);
+	});
+
+for (const kind of ['node', 'actor', 'supervisor', 'dynamic'] as const)
+	test(`when nothing is known: a ${kind} that is to be paused stays down`, () => {
+		const met = meet(kind, null, null, { supervisor: null, paused: new Set(['a']) });
+		assert.equal([met.what, met.phase, met.revived], ['nothing', 'down', false]);
+		assert.is(met.resumed.children[0]?.[1].standing, 'paused');
+	});
+
+test('what is known of a child counts more than that it is to be paused', () => {
+	const met = meet('node', up, lives(), { paused: new Set(['a']) });
+	assert.equal([met.what, met.resumed.children[0]?.[1].standing], ['adopt', null]);
+});
+
+for (const [promise, knows, isAboveKnown, isAnybodyThere, begun] of [
+	['it knows of this life', 2, true, false, true],
+	['it knows only of the one before', 1, true, false, false],
+	['… though somebody of that is there', 1, true, true, false],
+	['it knows nothing, and nobody is there', null, true, false, false],
+	['it knows nothing, and somebody is there', null, true, true, true],
+	['nobody knows anything', null, false, false, true],
+] as const)
+	test(`a supervisor whose second life was decided ${begun ? 'goes on' : 'begins'}: ${promise}`, () => {
+		const supervisor = knows === null ? null : { incarnation: knows };
+		assert.is(hasBegun(2, { supervisor, isAboveKnown, isAnybodyThere }), begun);
 	});
 
 const stopped: SavedSupervisor = { ...saved, mode: 'fast', end: { why: 'asked', reason: 'shutdown', message: 'asked to stop' } };

@@ -9,7 +9,7 @@ import { dynamicMachine } from '../../machines/dynamic.ts';
 import type { MasterContext, MasterEffects, SupervisorEnd } from '../../machines/master.ts';
 import { masterMachine } from '../../machines/master.ts';
 import { type Answer, type Asked, type Child, describe, type Refusal } from '../../machines/operations.ts';
-import { type Fate, reconcile, type SavedChild, type SavedSupervisor } from '../../machines/reconcile.ts';
+import { type Fate, hasBegun, reconcile, type SavedChild, type SavedSupervisor } from '../../machines/reconcile.ts';
 import type {
 	ActorDeclaration,
 	ChildDeclaration,
@@ -847,7 +847,8 @@ export class Tree {
 		}
 		const mind = journal.get(supervisorKey(path)) as SavedSupervisor | undefined;
 		const desired = this.#agenda.childrenOf(spec);
-		const declared = mind === undefined ? desired.children : withAdded(spec.children, this.#addedTo(spec, saved));
+		const known = mind === undefined ? desired.children : spec.children;
+		const declared = withAdded(known, addedTo({ ...spec, children: known }, saved));
 		for (const child of declared) if (!this.#specs.has(child.path)) this.#specs.set(child.path, child);
 		const isBelow = (each: string) => splitPath(each)[0] === path;
 		const here = new Map<string, Leftover>();
@@ -882,7 +883,8 @@ export class Tree {
 		supervisors.push(path);
 		for (const fate of fates) {
 			const child = this.#specs.get(joinPath(path, fate.id));
-			if (child?.kind === 'supervisor' && !isAhead(fate, child.path, legacy)) this.#resume(child, legacy, supervisors, facts);
+			if (child?.kind === 'supervisor' && hasBegun(fate.incarnation, leftOf(child.path, legacy)))
+				this.#resume(child, legacy, supervisors, facts);
 			else if (child?.kind === 'supervisor')
 				facts.push(() => this.#begin(child.path, fate.incarnation, () => this.#startSupervisor(child)));
 			else if (child !== undefined) this.#meet(spec, child, fate, facts);
@@ -913,19 +915,6 @@ export class Tree {
 	#childAt(path: string): Child | undefined {
 		const [above, id] = splitPath(path);
 		return (this.kernel.context(supervisorId(above)) as Partial<MasterContext> | undefined)?.children?.get(id);
-	}
-
-	/** Instances that came by request are like their siblings. */
-	#addedTo(spec: SupervisorSpec, saved: ReadonlyMap<string, SavedChild>): ChildSpec[] {
-		const known = new Set(spec.children.map(({ id }) => id));
-		return [...saved.keys()].flatMap((id) => {
-			const declaredId = id.replace(/\.\d+$/, '');
-			const like = known.has(id) ? undefined : spec.children.find((child) => child.declaredId === declaredId && child.id !== declaredId);
-			if (like === undefined) return [];
-			const added = { ...like, id, path: joinPath(spec.path, id) };
-			this.#specs.set(added.path, added);
-			return [added];
-		});
 	}
 
 	/** What becomes of one child, now that this master is here. */
@@ -1199,12 +1188,20 @@ type Omitted<Union> = Union extends unknown ? Omit<Union, 'request'> : never;
 const MAX_TRIES = 5;
 const okCodes = [0];
 const nothing: About = {};
-/** The supervisor above had begun a new life of this one, of which this one knew nothing yet. */
-function isAhead({ incarnation }: Fate, path: string, { journal, found }: Legacy): boolean {
-	const saved = journal.get(supervisorKey(path)) as SavedSupervisor | undefined;
-	if (saved !== undefined) return saved.incarnation < incarnation;
-	// Nothing was kept of its earlier life, and of this one there is nothing yet.
-	return journal.has(supervisorKey(splitPath(path)[0])) && !found.some((each) => each.path.startsWith(`${path}/`));
+/** What an earlier master left of a supervisor itself. */
+const leftOf = (path: string, { journal, found }: Legacy) => ({
+	supervisor: (journal.get(supervisorKey(path)) as SavedSupervisor | undefined) ?? null,
+	isAboveKnown: journal.has(supervisorKey(splitPath(path)[0])),
+	isAnybodyThere: found.some((each) => each.path.startsWith(`${path}/`)),
+});
+/** Instances that came by request are like their siblings. */
+function addedTo({ path, children }: SupervisorSpec, saved: ReadonlyMap<string, SavedChild>): ChildSpec[] {
+	const known = new Set(children.map(({ id }) => id));
+	return [...saved.keys()].flatMap((id) => {
+		const declaredId = id.replace(/\.\d+$/, '');
+		const like = known.has(id) ? undefined : children.find((child) => child.declaredId === declaredId && child.id !== declaredId);
+		return like === undefined ? [] : [{ ...like, id, path: joinPath(path, id) }];
+	});
 }
 /** The end of a process that was gone when somebody came to look. */
 const nobodySaw = { code: null, signal: null, maxRssBytes: null, reason: 'lost' as const };

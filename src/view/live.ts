@@ -214,6 +214,7 @@ export class Live {
 		if (this.#dirty.size > 0) this.#gathering ??= setTimeout(() => this.flush(), GATHER_MS);
 	}
 
+	/** Of the supervisors that have made a step since: whose children are others than they were, or elsewhere. */
 	#moved(): Extract<ToPage, { say: 'rows' }>['orders'] {
 		const orders = [...this.#supervisors].flatMap((above) => {
 			const ids = this.#shown.tree.orderOf(above);
