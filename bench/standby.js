@@ -81,16 +81,18 @@ const quantile = (times, share, digits = 1) =>
 makeReady();
 const command = (...args) =>
 	execFileSync(process.execPath, [choir, ...args], { cwd: dir, env: environment, stdio: ['ignore', 'ignore', 'inherit'] });
-// In the background: nobody prints, as nobody does for the spawners.
-for (const name of Object.keys(trees)) command('start', `${name}.ts`);
-const spawners = bare.map((file) =>
-	spawn(process.execPath, [path.join(dir, 'spawner.cjs'), file, String(ports[path.parse(file).name])], {
-		cwd: dir,
-		env: environment,
-		stdio: ['ignore', 'ignore', 'inherit'],
-	}),
-);
+const running = [];
+const spawners = [];
 try {
+	// In the background: nobody prints, as nobody does for the spawners.
+	for (const name of Object.keys(trees)) {
+		command('start', `${name}.ts`);
+		running.push(name);
+	}
+	for (const file of bare) {
+		const args = [path.join(dir, 'spawner.cjs'), file, String(ports[path.parse(file).name])];
+		spawners.push(spawn(process.execPath, args, { cwd: dir, env: environment, stdio: ['ignore', 'ignore', 'inherit'] }));
+	}
 	const pids = {};
 	for (const [name, port] of Object.entries(ports))
 		await until(
@@ -126,7 +128,7 @@ try {
 		console.log(`| ${name} | ${[0.25, 0.5, 0.75].map((share) => quantile(ratios, share, 2)).join(' | ')} |`);
 	}
 } finally {
-	for (const name of Object.keys(trees)) command('stop', name.toLowerCase());
+	for (const name of running) command('stop', name.toLowerCase());
 	for (const spawner of spawners) spawner.kill('SIGTERM');
 	cleanUp();
 }

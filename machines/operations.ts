@@ -9,7 +9,7 @@
  * child that takes long to start holds up nobody else's restart. A waiting operation holds nothing.
  */
 import { placeAmong } from './desired.ts';
-import { affected, backoffMs, countFailures, intensityExceeded, logRestart, noRestarts, type RestartLog } from './restart.ts';
+import { affected, backoffMs, countFailures, intensityExceeded, logRestart, mayRestart, noRestarts, type RestartLog } from './restart.ts';
 import type { AutoShutdown, Exit, Intensity, RestartRule, StopMode, Strategy } from './spec.ts';
 import { OrderedTrie } from './trie.ts';
 
@@ -264,6 +264,22 @@ export function planRestart(
 	});
 	const answers: Ask[] = partOf?.request == null ? [] : [refuse(partOf.request, 'start_failed', describe(id, exit))];
 	return { ...planned, asks: [...answers, ...planned.asks], delayMs };
+}
+
+/**
+ * The incarnation that would follow at once, and nothing else, if a child crashed now; null: something else would. It is what the crash itself
+ * would lead to, asked ahead of it, so that the start can be ordered in advance. A code of `okCodes` or `fatalCodes` is no crash.
+ */
+export function nextAfterCrash(state: Supervision, id: string, now: number): number | null {
+	const child = state.children.get(id);
+	if (child?.phase !== 'running' || !mayRestart(child.rule.type, 'crash')) return null;
+	if (state.operations.length > 0 || isExhausted(state, child, now)) return null;
+	const exit: Exit = { reason: 'crash', code: null, signal: null, at: now, maxRssBytes: null };
+	const down = withChild(state, id, { phase: 'down', lastExit: exit });
+	// With the longest wait that chance may bring.
+	const planned = planRestart(down, { id, incarnation: child.incarnation, exit, chance: 1 }, false);
+	const [first, ...others] = [...planned.asks, ...proceed(planned.state).asks];
+	return first?.do === 'launch' && first.id === id && others.length === 0 ? first.incarnation : null;
 }
 
 /** One sentence on how a child ended. */

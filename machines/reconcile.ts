@@ -168,6 +168,20 @@ export function reconcile<F extends Found>(declared: readonly Declared[], left: 
 }
 
 /**
+ * Of the processes of one child the one that its supervisor thinks of, which is that of the `incarnation` if there is one, else the latest; of two
+ * of a number, who lives. `next`: it has died and is followed by this one already, which had been ordered in advance; first its end is told.
+ */
+export function presentOf<F extends Found>(found: readonly [F, ...F[]], incarnation: number): { present: F; next: F | null } {
+	const isMeant = (each: F) => Number(each.incarnation === incarnation);
+	const lives = ({ ended }: F) => Number(ended === null);
+	const [present, ...others] = [...found].sort(
+		(a, b) => isMeant(b) - isMeant(a) || b.incarnation - a.incarnation || lives(b) - lives(a),
+	) as [F, ...F[]];
+	const later = others.find((other) => other.ended === null && other.incarnation > present.incarnation);
+	return { present, next: present.ended === null ? null : (later ?? null) };
+}
+
+/**
  * Whether a supervisor had begun the life that the one above thinks of, and goes on; else that was only decided, and it begins. Of what has
  * no word of its own the one above is believed, as long as there is one of that one, and nobody is there who would prove it wrong.
  */

@@ -60,7 +60,7 @@ export interface RestartDeclaration {
 	strategy?: Strategy;
 	intensity?: IntensityDeclaration;
 	whenExhausted?: WhenExhausted;
-	/** 0 switches it off: the replacement starts at once. */
+	/** 0 switches it off: the replacement starts at once; of a `node` child it is ordered in advance where nothing else would follow. */
 	backoff?: BackoffDeclaration | 0;
 	/** Exit codes that count as a normal end. Default `[0]`. */
 	okCodes?: number[];

@@ -237,7 +237,7 @@ export const workerMachine = setup({
 						entry: 'watchReadiness',
 					},
 					adopting: {
-						description: 'Already runs; another master started it.',
+						description: 'Already runs: another master started it, or it was ordered in advance.',
 						on: {
 							adopted: [{ guard: 'wasReady', target: '#worker.running' }, { target: 'warming' }],
 							drain: [

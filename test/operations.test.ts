@@ -3,7 +3,10 @@ import * as fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { childrenAsDesired, isPaused } from '../machines/desired.ts';
+import type { MasterContext } from '../machines/master.ts';
+import { nextAfterCrash } from '../machines/operations.ts';
 import type { ChildSpec, SupervisorSpec, TreeSpec } from '../machines/spec.ts';
+import { splitPath, supervisorId } from '../src/master/paths.ts';
 import type { Outcome, Scaled } from '../src/master/tree.ts';
 import { BOOT_MS, type SimulatedStatus, World } from '../src/testing/world.ts';
 import { child, supervisor, treeOf } from './support/world.ts';
@@ -74,6 +77,22 @@ const ends = (world: World) =>
 async function after<T>(world: World, asked: Promise<T>, ms = 2_000): Promise<T> {
 	world.advance(ms);
 	return asked;
+}
+/** What would follow if a child crashed now. */
+function nextOf(world: World, path: string): number | null {
+	const [above, id] = splitPath(path);
+	const context = world.tree.kernel.context(supervisorId(above)) as MasterContext | undefined;
+	return context === undefined ? null : nextAfterCrash(context, id, world.tree.kernel.clock.now());
+}
+/** Crashes a child, and answers with all that is asked for in that moment. */
+function asksAfterCrash(world: World, path: string): string[] {
+	const before = world.events().length;
+	world.crash(path);
+	return world
+		.events()
+		.slice(before)
+		.filter(({ kind }) => kind === 'asked')
+		.map((asked) => `${asked.what} ${asked.path}#${asked.incarnation}`);
 }
 const everybody = ['job', 's/all', 's/in.1', 's/in.2', 'web.1', 'web.2'];
 
@@ -324,6 +343,32 @@ test('a master that is killed after any line of a scale that fails: all or nothi
 	}
 });
 
+test('what would follow from a crash, at once and alone, can be told ahead of it', () => {
+	const limited = { intensity: { restarts: 1, withinMs: 1_000 } };
+	const rows: Array<[what: string, of: TreeSpec, path: string, before: (world: World) => unknown, next: number | null]> = [
+		['one_for_one', spec(), 'web.1', () => {}, 2],
+		['its third life', spec(), 'web.1', (world) => world.crash('web.1').advance(1_000), 3],
+		['transient', treeOf(supervisor('', [child('a', { type: 'transient' })], often)), 'a', () => {}, 2],
+		['temporary', treeOf(supervisor('', [child('a', { type: 'temporary' })], often)), 'a', () => {}, null],
+		['others go with it', spec(), 's/all', () => {}, null],
+		['nobody behind it', treeOf(supervisor('', [child('a'), child('b', { strategy: 'rest_for_one' })], often)), 'b', () => {}, 2],
+		['somebody behind it', treeOf(supervisor('', [child('a', { strategy: 'rest_for_one' }), child('b')], often)), 'a', () => {}, null],
+		['a backoff', spec(), 's/in.2', () => {}, null],
+		['the last one allowed', treeOf(supervisor('', [child('a')], limited)), 'a', () => {}, 2],
+		['one too many', treeOf(supervisor('', [child('a')], limited)), 'a', (world) => world.crash('a').advance(100), null],
+		['after its window', treeOf(supervisor('', [child('a')], limited)), 'a', (world) => world.crash('a').advance(1_500), 3],
+		['it is starting', spec(), 'web.1', (world) => world.crash('web.1').advance(1), null],
+		['another is being restarted', spec(), 'web.1', (world) => world.crash('web.2').advance(1), null],
+		['it is paused', spec(), 'web.1', (world) => void after(world, world.tree.pause('web')), null],
+		['it is not there', spec(), 'nobody', () => {}, null],
+	];
+	for (const [what, of, path, before, next] of rows) {
+		const world = running(of);
+		before(world);
+		assert.is(nextOf(world, path), next, what);
+	}
+});
+
 const request = fc.record({
 	what: fc.constantFrom('restart', 'restart', 'scale', 'scale', 'pause', 'resume', 'resumeAll', 'reload', 'crash', 'kill', 'killAfter'),
 	target: fc.constantFrom('web', 'web.1', 'job', 's', 's/in', 's/in.2', 's/all', ''),
@@ -345,7 +390,12 @@ test('any sequence of requests, with the master killed after any line: all end, 
 				if (what === 'resumeAll') ask(() => world.resumeChild(''));
 				if (what === 'reload') ask(() => world.reload(spec()));
 				const living = world.alive().map((each) => each.replace(/#\d+$/, ''));
-				if (what === 'crash' && living.includes(target)) world.crash(target);
+				if (what === 'crash' && living.includes(target)) {
+					const next = nextOf(world, target);
+					const asks = asksAfterCrash(world, target);
+					if (next !== null) assert.equal(asks, [`launch ${target}#${next}`]);
+					if (next !== null) seen.set('told ahead', (seen.get('told ahead') ?? 0) + 1);
+				}
 				if (what === 'kill') world.killMaster();
 				if (what === 'killAfter') world.killMasterAfterWrites(count);
 				world.advance(waitMs);
@@ -359,7 +409,8 @@ test('any sequence of requests, with the master killed after any line: all end, 
 		}),
 		{ numRuns: 500 },
 	);
-	for (const how of ['restart done', 'scale done', 'pause done', 'resume done', 'reload done']) assert.ok((seen.get(how) ?? 0) > 20, how);
+	for (const how of ['restart done', 'scale done', 'pause done', 'resume done', 'reload done', 'told ahead'])
+		assert.ok((seen.get(how) ?? 0) > 20, how);
 });
 
 test.run();

@@ -4,21 +4,33 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { test } from 'uvu';
-import type { ProcessSpec } from '../machines/spec.ts';
+import type { NodeSpec, ProcessSpec } from '../machines/spec.ts';
 import type { ToAngel } from '../src/angel/link.ts';
-import { command, tree } from '../src/index.ts';
+import { command, type NodeDeclaration, node, tree } from '../src/index.ts';
+import type { Leftover, Offer } from '../src/master/host.ts';
 import { ProcessHost } from '../src/master/processes.ts';
 import { Workers } from '../src/master/workers.ts';
 import { resolveSpec } from '../src/spec/check.ts';
 import { until } from './support/until.ts';
 
 const [spec] = resolveSpec(tree('t', { children: [command('a', { run: ['true'] })] })).root.children as [ProcessSpec];
-const runOf = (incarnation: number) => ({ workerId: `w${incarnation}`, path: 'a', incarnation, generation: 1, spec, stop: spec.stop });
+const runOf = (incarnation: number, of = spec) => ({
+	workerId: `w${incarnation}`,
+	path: 'a',
+	incarnation,
+	generation: 1,
+	spec: of,
+	stop: of.stop,
+});
 
-test('that a death is known is said after the order for what follows from it', async () => {
+/** A host in a folder of its own, and all that it says to the angel. */
+async function withHost(
+	{ tell = () => {}, offer = null }: { tell?: (host: ProcessHost, type: string) => void; offer?: Offer | null },
+	body: (host: ProcessHost, said: ToAngel[]) => Promise<void>,
+): Promise<void> {
 	const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'choir-host-'));
 	const said: ToAngel[] = [];
-	const host = new ProcessHost({
+	const host: ProcessHost = new ProcessHost({
 		dir,
 		base: dir,
 		link: { send: (message) => void said.push(message), flush: (done) => done?.() },
@@ -27,14 +39,23 @@ test('that a death is known is said after the order for what follows from it', a
 			() => {},
 		),
 		slotsAt: () => 1,
-		tell: (_, fact) => {
-			if (fact.type === 'process.exited') host.launch(runOf(2));
-		},
+		tell: (_, fact) => tell(host, fact.type),
+		offer,
 		now: () => 0,
 		newToken: () => 'secret',
 		unrotated: () => {},
 	});
 	try {
+		await body(host, said);
+	} finally {
+		host.close();
+		fs.rmSync(dir, { recursive: true });
+	}
+}
+
+test('that a death is known is said after the order for what follows from it', async () => {
+	const tell = (host: ProcessHost, type: string) => type === 'process.exited' && host.launch(runOf(2));
+	await withHost({ tell }, async (host, said) => {
 		host.launch(runOf(1));
 		await until('the first is ordered', () => said.length === 1);
 		host.hear({ do: 'exited', workerId: 'w1', code: 1, signal: null });
@@ -42,9 +63,74 @@ test('that a death is known is said after the order for what follows from it', a
 		const [, order, heard] = said;
 		assert.equal(order?.do === 'spawn' && order.order.workerId, 'w2');
 		assert.deepEqual(heard, { do: 'heard', workerId: 'w1' });
-	} finally {
-		host.close();
-		fs.rmSync(dir, { recursive: true });
+	});
+});
+
+const nodeSpec = (more: Partial<NodeDeclaration> = {}) => {
+	const declared = node('a', { module: './a.mjs', restart: { backoff: 0, okCodes: [0, 3], fatalCodes: [78] }, ...more });
+	return resolveSpec(tree('t', { children: [declared] })).root.children[0] as NodeSpec;
+};
+const begun = (workerId: string): Leftover => ({
+	...{ workerId, path: 'a', incarnation: 2, generation: 1, pid: 7, startTicks: 70, token: 'secret', logFrom: 0 },
+	...{ stop: spec.stop, ended: null },
+});
+
+test('what follows on a crash is ordered in advance, until it is not wanted any more', async () => {
+	await withHost({ offer: () => true }, async (host, said) => {
+		const of = nodeSpec();
+		host.launch(runOf(1, of));
+		await until('the first is ordered', () => said.length === 1);
+		host.orderNext(runOf(1, of), runOf(2, of));
+		await until('the next is ordered', () => said.length === 2);
+		const [first, next] = said;
+		assert.ok(first?.do === 'spawn' && next?.do === 'next' && next.order !== null);
+		assert.deepEqual([next.after, next.order.workerId, next.order.incarnation, next.except], ['w1', 'w2', 2, [0, 3, 78]]);
+		const { CHOIR_WORKER: one, ...before } = first.order.env;
+		const { CHOIR_WORKER: other, ...after } = next.order.env;
+		assert.deepEqual([one, other, after, next.order.args], ['w1', 'w2', before, first.order.args]);
+		host.orderNext(runOf(1, of), null);
+		assert.deepEqual(said[2], { do: 'next', after: 'w1', order: null, except: [] });
+		// Not wanted while it is being made, and not wanted twice.
+		host.orderNext(runOf(1, of), runOf(2, of));
+		host.orderNext(runOf(1, of), null);
+		host.orderNext(runOf(1, of), null);
+		host.orderNext(runOf(1, of), runOf(3, of));
+		await until('the other next is ordered', () => said.length === 5);
+		const last = said[4];
+		assert.equal(last?.do === 'next' && last.order?.workerId, 'w3');
+	});
+});
+
+test('what is read, bundled or looked at before each start is not ordered in advance', async () => {
+	const specs = [nodeSpec({ envFile: './env' }), nodeSpec({ ready: { output: /up/ } }), nodeSpec({ module: './a.ts' })];
+	for (const of of [...specs, nodeSpec()])
+		await withHost({ offer: () => true }, async (host, said) => {
+			host.orderNext(runOf(1, of), runOf(2, of));
+			// One that can be is ordered behind it, if at all.
+			host.orderNext(runOf(8, nodeSpec()), runOf(9, nodeSpec()));
+			await until('the other is ordered', () => said.some((message) => message.do === 'next' && message.after === 'w8'));
+			assert.equal(
+				said.some((message) => message.do === 'next' && message.after === 'w1'),
+				specs.every((other) => other !== of),
+			);
+		});
+});
+
+test('what has begun in advance is offered with the end that it follows on, and killed if something else follows', async () => {
+	for (const isTaken of [true, false]) {
+		const heard: string[] = [];
+		const offer: Offer = (next, told) => {
+			told();
+			heard.push(next.workerId);
+			return isTaken;
+		};
+		await withHost({ offer, tell: (_, type) => void heard.push(type) }, async (host, said) => {
+			host.hear({ do: 'exited', workerId: 'w1', code: null, signal: 'SIGSEGV', next: begun('w2') });
+			await until('that it is known is said', () => said.some((message) => message.do === 'heard'));
+			assert.deepEqual(heard, ['process.exited', 'w2']);
+			const killed = said.filter((message) => message.do === 'signal');
+			assert.deepEqual(killed, isTaken ? [] : [{ do: 'signal', workerId: 'w2', signal: 'SIGKILL' }]);
+		});
 	}
 });
 

@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Child, type Operation, unborn } from '../machines/operations.ts';
-import { type Found, hasBegun, reconcile, type SavedChild, type SavedSupervisor, savedChild } from '../machines/reconcile.ts';
+import { type Found, hasBegun, presentOf, reconcile, type SavedChild, type SavedSupervisor, savedChild } from '../machines/reconcile.ts';
 import { rule } from './support/world.ts';
 
 type Kind = 'node' | 'command' | 'thread' | 'actor' | 'supervisor' | 'dynamic';
@@ -25,6 +25,26 @@ const known = (given: Exclude<Known, null>): SavedChild =>
 	given === 'deleted' ? { deleted: true } : savedChild({ ...unborn, id: 'a', rule: rule(), incarnation: 2, readyAt: null, ...given });
 const lives = (incarnation = 2): Found => ({ workerId: 'w', incarnation, pid: 7, startTicks: 70, ended: null });
 const dead: Found = { ...lives(), ended: { code: 1, signal: null, at: 990 } };
+
+test('of several processes of a child, which one is meant, and which one follows on it already', () => {
+	const one = (workerId: string, incarnation: number, ended: Found['ended'] = null): Found => ({ ...lives(incarnation), workerId, ended });
+	const end = dead.ended;
+	const rows: Array<[what: string, found: [Found, ...Found[]], incarnation: number, present: string, next: string | null]> = [
+		['one alone', [one('a', 2)], 2, 'a', null],
+		['the one that is thought of', [one('a', 3), one('b', 2)], 2, 'b', null],
+		['the latest, if none is', [one('a', 2), one('b', 4), one('c', 3)], 0, 'b', null],
+		['of two of a number, who lives', [one('a', 2, end), one('b', 2)], 2, 'b', null],
+		['a dead one, and what had been ordered in advance', [one('b', 3), one('a', 2, end)], 2, 'a', 'b'],
+		['… which has died as well', [one('b', 3, end), one('a', 2, end)], 2, 'a', null],
+		['… which is thought of already', [one('a', 2, end), one('b', 3)], 3, 'b', null],
+		['what is older follows on nobody', [one('b', 1), one('a', 2, end)], 2, 'a', null],
+	];
+	for (const [what, found, incarnation, present, next] of rows)
+		for (const order of [found, [...found].reverse() as [Found, ...Found[]]]) {
+			const chosen = presentOf(order, incarnation);
+			assert.equal([chosen.present.workerId, chosen.next?.workerId ?? null], [present, next], what);
+		}
+});
 
 function meet(
 	kind: Kind,

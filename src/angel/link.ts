@@ -41,6 +41,8 @@ export type ToAngel =
 	| { do: 'version'; bundle: string }
 	| { do: 'ended'; exitCode: number; lines: string[] }
 	| { do: 'spawn'; order: SpawnOrder }
+	/** To be started at once if that worker crashes: with a signal, or a code that is none of these. null: no more. */
+	| { do: 'next'; after: string; order: SpawnOrder | null; except: number[] }
 	/** A spare is that child from now on. */
 	| ({ do: 'assign' } & Assigned)
 	/** Its end is known, and written down. */
@@ -60,7 +62,8 @@ export type ToMaster =
 	  }
 	| { do: 'spawned'; workerId: string; pid: number; startTicks: number }
 	| { do: 'failed'; workerId: string; message: string }
-	| { do: 'exited'; workerId: string; code: number | null; signal: string | null }
+	/** `next`: what was ordered in advance has begun. */
+	| { do: 'exited'; workerId: string; code: number | null; signal: string | null; next?: Leftover }
 	| { do: 'stop'; mode: StopMode }
 	/** Somebody has asked by a signal. */
 	| { do: 'operate'; what: OperationBySignal; signal: Signal }

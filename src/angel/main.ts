@@ -447,6 +447,7 @@ class Angel {
 			// What it said last is still in the link: it must be heard before its end.
 			setImmediate(() => {
 				this.#master = null;
+				this.#processes?.forgetNexts();
 				if (child.pid !== undefined) killGroup(child.pid, 'SIGKILL');
 				this.#send({ type: 'master.exited', code, signal, at: this.#kernel.clock.now(), chance: Math.random() });
 			});
@@ -501,6 +502,8 @@ class Angel {
 				return this.#send({ type: 'master.ended', exitCode: message.exitCode, lines: message.lines });
 			case 'spawn':
 				return this.#processes?.spawn(message.order);
+			case 'next':
+				return this.#processes?.orderNext(message.after, message.order, message.except);
 			case 'assign':
 				return this.#processes?.assign(message);
 			case 'heard':

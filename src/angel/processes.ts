@@ -18,7 +18,7 @@ import type { Estate } from './succession.ts';
 export type ProcessFact =
 	| { workerId: string; what: 'spawned'; pid: number; startTicks: number }
 	| { workerId: string; what: 'failed'; message: string }
-	| { workerId: string; what: 'exited'; code: number | null; signal: string | null }
+	| { workerId: string; what: 'exited'; code: number | null; signal: string | null; next?: Leftover }
 	/** It runs, and what it prints is lost. */
 	| { workerId: string; what: 'muted'; path: string; message: string };
 
@@ -26,6 +26,13 @@ interface Held {
 	entry: Entry;
 	/** An earlier angel has started it: it is nobody's child here, and how it ends nobody sees. */
 	isForeign: boolean;
+}
+
+/** What a master has ordered in advance. */
+interface Next {
+	order: SpawnOrder;
+	/** Exit codes that are no crash. */
+	except: number[];
 }
 
 /** Between two looks whether those that are not children of this process live. */
@@ -39,6 +46,8 @@ export class Processes {
 	readonly #held = new Map<string, Held>();
 	/** Of those that have ended, what no master has taken note of. */
 	readonly #ended = new Map<string, Leftover>();
+	/** What is to be started if a worker crashes, by its id. */
+	readonly #nexts = new Map<string, Next>();
 	/** Orders that wait for a socket. */
 	readonly #waiting = new Map<string, SpawnOrder>();
 	readonly #incarnations = new Map<string, number>();
@@ -86,6 +95,7 @@ export class Processes {
 	handOver(): Omit<Estate, 'masterIncarnation'> {
 		this.#inventory.close();
 		this.#waiting.clear();
+		this.#nexts.clear();
 		const living = [...this.#held.values()].map(({ entry }) => entry);
 		return { living, ended: [...this.#ended.values()], incarnations: this.incarnations };
 	}
@@ -129,37 +139,72 @@ export class Processes {
 		);
 	}
 
+	/** As if it were ordered in the very moment in which that worker crashes; null: it is not wanted any more. */
+	orderNext(after: string, order: SpawnOrder | null, except: number[]): void {
+		if (order === null || !this.#held.has(after)) this.#nexts.delete(after);
+		else this.#nexts.set(after, { order, except });
+	}
+
+	/** Its master has gone: what follows from a crash is for the next one to say. */
+	forgetNexts(): void {
+		this.#nexts.clear();
+	}
+
 	#count(path: string, incarnation: number): void {
 		this.#incarnations.set(path, Math.max(incarnation, this.#incarnations.get(path) ?? 0));
 	}
 
 	#spawn(order: SpawnOrder, descriptors: number[]): void {
-		const { workerId, file, args, cwd, env } = order;
+		const { workerId, file } = order;
 		const failed = (message: string) => this.#tell({ workerId, what: 'failed', message });
 		if (this.#closed) return failed('the tree is stopping');
-		const { path } = order;
-		const output = openOutput(this.#dir, path, (message) => this.#tell({ workerId, what: 'muted', path, message }));
 		let child: ChildProcess;
 		try {
-			child = spawn(file, args, { cwd, env, detached: true, stdio: ['ignore', output, output, ...descriptors] });
+			child = this.#fork(order, descriptors);
 		} catch (error) {
 			return failed(`cannot start '${file}': ${(error as Error).message}`);
-		} finally {
-			closeOutput(output);
 		}
 		const { pid } = child;
 		if (pid === undefined) {
 			child.once('error', (error: NodeJS.ErrnoException) => failed(explain(order, error)));
 			return;
 		}
+		const { startTicks } = this.#hold(order, child, pid);
+		this.#tell({ workerId, what: 'spawned', pid, startTicks });
+	}
+
+	/** What was ordered in advance. null: it has not begun; the master orders it once more, and hears why it cannot be started. */
+	#begin(order: SpawnOrder): Entry | null {
+		const descriptors = this.#closed ? null : this.#sockets.descriptorsNow(order.sockets);
+		if (descriptors === null) return null;
+		try {
+			const child = this.#fork(order, descriptors);
+			child.on('error', () => {});
+			if (child.pid === undefined) return null;
+			this.#count(order.path, order.incarnation);
+			return this.#hold(order, child, child.pid);
+		} catch {
+			return null;
+		}
+	}
+
+	#fork({ workerId, path, file, args, cwd, env }: SpawnOrder, descriptors: number[]): ChildProcess {
+		const output = openOutput(this.#dir, path, (message) => this.#tell({ workerId, what: 'muted', path, message }));
+		try {
+			return spawn(file, args, { cwd, env, detached: true, stdio: ['ignore', output, output, ...descriptors] });
+		} finally {
+			closeOutput(output);
+		}
+	}
+
+	#hold(order: SpawnOrder, child: ChildProcess, pid: number): Entry {
 		// A child that is not reaped keeps its pid and its entry in /proc, so this cannot be somebody else's.
-		const identity = { pid, startTicks: startTicks(pid) ?? 0 };
-		const held: Held = { entry: entryOf(order, identity), isForeign: false };
-		this.#held.set(workerId, held);
+		const held: Held = { entry: entryOf(order, { pid, startTicks: startTicks(pid) ?? 0 }), isForeign: false };
+		this.#held.set(order.workerId, held);
 		this.#inventory.add(held.entry);
 		child.on('error', () => {});
 		child.once('exit', (code, signal) => this.#exited(held, code, signal));
-		this.#tell({ workerId, what: 'spawned', ...identity });
+		return held.entry;
 	}
 
 	#exited({ entry, isForeign }: Held, code: number | null, signal: string | null): void {
@@ -168,8 +213,13 @@ export class Processes {
 		// if its number is another's by now.
 		if (!isForeign || [null, entry.startTicks].includes(startTicks(pid))) killGroup(pid, 'SIGKILL');
 		this.#held.delete(workerId);
-		this.#ended.set(workerId, leftover(entry, { code, signal, at: this.#now() }));
-		this.#tell({ workerId, what: 'exited', code, signal });
+		const at = this.#now();
+		const next = this.#nexts.get(workerId);
+		this.#nexts.delete(workerId);
+		const isCrash = signal !== null || (code !== null && next?.except.includes(code) === false);
+		const begun = next !== undefined && isCrash ? this.#begin(next.order) : null;
+		this.#ended.set(workerId, leftover(entry, { code, signal, at }));
+		this.#tell({ workerId, what: 'exited', code, signal, ...(begun === null ? {} : { next: leftover(begun, null) }) });
 		// Behind the news: whoever reads of the dead in the inventory sees that they are dead.
 		setImmediate(() => {
 			this.#inventory.remove(workerId);
@@ -199,6 +249,8 @@ export class Processes {
 
 	/** To a group that an angel made. */
 	signal(workerId: string, signal: 'SIGTERM' | 'SIGKILL'): void {
+		// Who ends it knows what follows.
+		this.#nexts.delete(workerId);
 		const waiting = this.#waiting.get(workerId);
 		if (waiting !== undefined) {
 			this.#waiting.delete(workerId);

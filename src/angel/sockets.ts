@@ -149,6 +149,8 @@ export type AskedBack = Array<{ index: number; name: string; slot: number }>;
 export class Sockets {
 	/** By address: one socket, or one for each slot. */
 	readonly #held = new Map<string, Promise<Handle[]>>();
+	/** Of those, what is there by now. */
+	readonly #open = new Map<string, Handle[]>();
 	readonly #slots: Slots = {};
 	/** Of unix sockets, by address. */
 	readonly #paths = new Map<string, string>();
@@ -225,6 +227,15 @@ export class Sockets {
 		);
 	}
 
+	/** The same, if all of them are there by now; else null. */
+	descriptorsNow(wanted: readonly Handed[]): number[] | null {
+		const fds = wanted.map(({ address, slot }) => {
+			const handles = this.#open.get(keyOf(address));
+			return handles?.[slot % handles.length]?.fd;
+		});
+		return fds.includes(undefined) ? null : (fds as number[]);
+	}
+
 	/** Why there are no descriptors for these yet. */
 	describe(wanted: readonly Handed[]): string {
 		const lent = wanted.map(({ address }) => this.#lent.get(keyOf(address))).find((each) => each !== undefined);
@@ -247,12 +258,15 @@ export class Sockets {
 		for (const { key, socketPath, fds } of handed) {
 			if (socketPath !== null) this.#paths.set(key, socketPath);
 			if (fds.length > 1) this.#slots[key] = fds.length;
-			this.#held.set(key, Promise.resolve(fds.map((fd) => inherited(fd, socketPath))));
+			const handles = fds.map((fd) => inherited(fd, socketPath));
+			this.#held.set(key, Promise.resolve(handles));
+			this.#open.set(key, handles);
 		}
 	}
 
 	/** Another process has them now. */
 	async letGo(): Promise<void> {
+		this.#open.clear();
 		for (const [key, handles] of this.#held) {
 			this.#held.delete(key);
 			for (const handle of await handles.catch(() => [])) letGo(handle);
@@ -261,6 +275,7 @@ export class Sockets {
 
 	async close(): Promise<void> {
 		clearInterval(this.#looking);
+		this.#open.clear();
 		for (const [key, { fail }] of this.#lent) {
 			this.#lent.delete(key);
 			fail(new Error('the tree is stopping'));
@@ -282,8 +297,9 @@ export class Sockets {
 	#keep(key: string, holding: Promise<Handle[]>): Promise<Handle[]> {
 		this.#held.set(key, holding);
 		holding.then(
-			({ length }) => {
-				if (length > 1) this.#slots[key] = length;
+			(handles) => {
+				if (handles.length > 1) this.#slots[key] = handles.length;
+				if (this.#held.get(key) === holding) this.#open.set(key, handles);
 			},
 			// A port that is taken now may be free at the next try.
 			() => this.#held.delete(key),

@@ -109,6 +109,8 @@ export class LocalProcesses {
 			workers: this.workers,
 			slotsAt: (address) => this.slotsAt(address),
 			tell,
+			// A crash is heard in the very process that decides and starts.
+			offer: null,
 			now,
 			newToken: () => nanoid(),
 			unrotated,

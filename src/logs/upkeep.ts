@@ -55,6 +55,11 @@ export class Upkeep {
 		}
 	}
 
+	/** Whether a start of the child has something to do here first. */
+	waitsForStart(path: string): boolean {
+		return this.#unrotatable.has(logFile(this.#dir, path));
+	}
+
 	/** How much of the output of a child is no longer there, by now. It is counted from the files, so that it outlives this process. */
 	dropped(path: string): number {
 		return this.#dropped.get(logFile(this.#dir, path)) ?? 0;

@@ -42,7 +42,9 @@ export interface Host {
 	launch(run: Run): void;
 	/** The process of a spare, which has this very worker id, is to go to work as this child. */
 	activate?(run: Run): void;
-	/** It runs already, or has just ended: an earlier master started it. */
+	/** What is to follow at once if a child crashes, with nobody asked: as its `offer` it comes back. null: nothing any more. */
+	orderNext?(run: Run, next: Run | null): void;
+	/** It runs already, or has just ended: an earlier master started it, or it was ordered in advance. */
 	adopt?(run: Run, left: Leftover): void;
 	watchReadiness(run: Run): void;
 	watchLiveness(run: Run): void;
@@ -56,6 +58,12 @@ export interface Host {
 	forget(run: Run): void;
 	discard?(path: string): void;
 }
+
+/**
+ * Where a host says what was ordered in advance and has begun, while `told` tells of the end that it follows on. Answers whether it has been
+ * taken for what follows: else something else does, and it is to be killed.
+ */
+export type Offer = (next: Leftover, told: () => void) => boolean;
 
 /** Where a host tells what happened to an incarnation. */
 export type Tell = (workerId: string, fact: WorkerEvent) => void;

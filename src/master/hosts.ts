@@ -23,6 +23,10 @@ export class Hosts implements Host {
 		this.#of(run).activate?.(run);
 	}
 
+	orderNext(run: Run, next: Run | null): void {
+		this.#of(run).orderNext?.(run, next);
+	}
+
 	adopt(run: Run, left: Leftover): void {
 		this.#of(run).adopt?.(run, left);
 	}

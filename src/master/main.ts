@@ -229,6 +229,7 @@ function startWhenLoaded(): void {
 		workers,
 		slotsAt: (address) => slotsAt(known.slots, address),
 		tell,
+		offer: (next, told) => running.offer(next, told),
 		now: () => clock.now(),
 		newToken: () => nanoid(),
 		moduleOf,

@@ -12,7 +12,7 @@ import { statOf } from '../logs/open.ts';
 import { firstLook, LOOK_MS, type Look, Upkeep } from '../logs/upkeep.ts';
 import { bundle, needsBundle } from '../spec/bundle.ts';
 import type { Spare } from '../worker/cover.ts';
-import type { Host, Leftover, Run, Tell } from './host.ts';
+import type { Host, Leftover, Offer, Run, Tell } from './host.ts';
 import { type Handed, Slots } from './slots.ts';
 import { Turns } from './turns.ts';
 import { keepProbing, patternOf, pause, type Surroundings, untilPassed } from './watches.ts';
@@ -29,6 +29,8 @@ export interface ProcessHostOptions {
 	/** How many sockets there are at an address. */
 	slotsAt: (address: ListenSpec) => number;
 	tell: Tell;
+	/** null: nothing is ordered in advance. */
+	offer: Offer | null;
 	now: () => number;
 	newToken: () => string;
 	/** The bundle that a generation runs of a module, if its files may not be run as they are now. */
@@ -66,6 +68,8 @@ const preload = import.meta.url.endsWith('.ts')
 export class ProcessHost implements Host {
 	readonly #options: ProcessHostOptions;
 	readonly #held = new Map<string, Held>();
+	/** What is ordered in advance, by the worker id of the one that it follows. */
+	readonly #nexts = new Map<string, Run>();
 	readonly #upkeep: Upkeep;
 	readonly #slots: Slots;
 	readonly #turns: Turns;
@@ -78,7 +82,11 @@ export class ProcessHost implements Host {
 		this.#slots = new Slots(options.slotsAt, (workerId, slots) => options.workers.cover(workerId, slots));
 		this.#turns = new Turns((workerId, has) => options.workers.token(workerId, has));
 		options.workers.taken = (workerId) => this.#turns.taken(workerId);
-		this.#upkeep = new Upkeep(options.dir, options.unrotated);
+		this.#upkeep = new Upkeep(options.dir, (childPath, why) => {
+			// Its next start has a file to see to first.
+			for (const { run } of this.#held.values()) if (run.path === childPath) this.orderNext(run, null);
+			options.unrotated(childPath, why);
+		});
 		this.#intervals = [setInterval(() => this.#samplePeaks(), PEAK_MS), setInterval(() => this.#lookAround(), LOOK_MS)];
 		for (const interval of this.#intervals) interval.unref();
 	}
@@ -107,38 +115,68 @@ export class ProcessHost implements Host {
 			const held = this.#held.get(message.workerId);
 			const peaks = [held?.peakRssBytes ?? null, this.#options.workers.maxRssBytes(message.workerId)].filter((peak) => peak !== null);
 			const maxRssBytes = peaks.length > 0 ? Math.max(...peaks) : null;
-			const { code, signal } = message;
-			this.#options.tell(message.workerId, { type: 'process.exited', code, signal, maxRssBytes, at: this.#options.now() });
+			const { workerId, code, signal, next } = message;
+			const { tell, offer, now, link } = this.#options;
+			this.#nexts.delete(workerId);
+			const told = () => tell(workerId, { type: 'process.exited', code, signal, maxRssBytes, at: now() });
+			if (next === undefined || offer === null) told();
+			else if (!offer(next, told)) link.send({ do: 'signal', workerId: next.workerId, signal: 'SIGKILL' });
 			// After what follows from it: the angel would read this first, and start the next one later.
-			setImmediate(() => this.#options.link.send({ do: 'heard', workerId: message.workerId }));
+			setImmediate(() => link.send({ do: 'heard', workerId }));
 		}
 	}
 
 	launch(run: Run): void {
 		const spec = run.spec as ProcessSpec;
-		const held: Held = {
-			run,
-			phase: 'preparing',
-			over: null,
-			around: { env: {}, cwd: this.#folderOf(spec) },
-			logFrom: 0,
-			look: firstLook(),
-			pid: null,
-			startTicks: 0,
-			peakRssBytes: null,
-		};
+		const held = this.#newHeld(run, spec);
 		this.#held.set(run.workerId, held);
-		this.#order(held, spec).then(
+		const token = this.#options.newToken();
+		this.#order(held, spec, token).then(
 			(order) => {
 				if (held.phase === 'gone') return this.#failed(run.workerId, 'stopped before it was started');
 				held.phase = 'ordered';
+				this.#options.workers.expect(run.workerId, token, readinessOf(run));
 				this.#options.link.send({ do: 'spawn', order });
 			},
 			(error: Error) => this.#failed(run.workerId, error.message),
 		);
 	}
 
-	/** It was started by an earlier master, and goes on. */
+	#newHeld(run: Run, spec: ProcessSpec): Held {
+		const around = { env: {}, cwd: this.#folderOf(spec) };
+		return { run, phase: 'preparing', over: null, around, logFrom: 0, look: firstLook(), pid: null, startTicks: 0, peakRssBytes: null };
+	}
+
+	/** The program of a Node child begins some time after its process: one that is not wanted after all is gone before that. */
+	orderNext(run: Run, next: Run | null): void {
+		const { link, offer } = this.#options;
+		if (next === null) {
+			if (this.#nexts.delete(run.workerId)) link.send({ do: 'next', after: run.workerId, order: null, except: [] });
+			return;
+		}
+		if (offer === null) return;
+		this.#nexts.set(run.workerId, next);
+		this.#orderInAdvance(next).then(
+			(order) => {
+				if (order === null || this.#nexts.get(run.workerId) !== next) return;
+				const { okCodes, fatalCodes } = (next.spec as NodeSpec).restart;
+				link.send({ do: 'next', after: run.workerId, order, except: [...okCodes, ...fatalCodes] });
+			},
+			// It is told when it is ordered in earnest.
+			() => {},
+		);
+	}
+
+	/** null: what is read, bundled or looked at before each start may be another by then. */
+	async #orderInAdvance(next: Run): Promise<SpawnOrder | null> {
+		const spec = next.spec as NodeSpec;
+		if (spec.envFile !== null || spec.ready.kind === 'output' || this.#upkeep.waitsForStart(next.path)) return null;
+		const kept = (await this.#options.moduleOf?.(next.generation, spec.module)) ?? null;
+		if (kept === null && needsBundle(path.resolve(this.#options.base, spec.module))) return null;
+		return this.#order(this.#newHeld(next, spec), spec, this.#options.newToken());
+	}
+
+	/** It was started by an earlier master, or ordered in advance, and goes on. */
 	adopt(run: Run, { pid, startTicks, token, logFrom, ended }: Leftover): void {
 		const spec = run.spec as ProcessSpec | null;
 		const held: Held = {
@@ -263,6 +301,7 @@ export class ProcessHost implements Host {
 	forget(run: Run): void {
 		this.#held.get(run.workerId)?.over?.abort();
 		this.#held.delete(run.workerId);
+		this.#nexts.delete(run.workerId);
 		this.#options.workers.forget(run.workerId);
 	}
 
@@ -289,10 +328,9 @@ export class ProcessHost implements Host {
 		return { CHOIR_WORKER: workerId, CHOIR_TREE: this.#options.dir, CHOIR_PATH: childPath };
 	}
 
-	async #order(held: Held, spec: ProcessSpec): Promise<SpawnOrder> {
+	async #order(held: Held, spec: ProcessSpec, token: string): Promise<SpawnOrder> {
 		const { run, around } = held;
-		const { dir, base, workers, newToken } = this.#options;
-		const token = newToken();
+		const { dir, base } = this.#options;
 		const listen = spec.listen.map((entry, index) => ({ ...entry, fd: FIRST_SOCKET + index }));
 		const isSpare = run.standby === 'spare';
 		const { own: sockets, spares } = isSpare
@@ -322,7 +360,6 @@ export class ProcessHost implements Host {
 			around.env = lookers;
 		}
 		const { file, args } = spec.kind === 'node' ? await this.#nodeCommand(spec, run.generation) : commandOf(spec.run, listen.length > 0);
-		workers.expect(run.workerId, token, readinessOf(run));
 		// Another one of this path may be writing: a reload starts the new beside the old.
 		const isAlone = [...this.#held.values()].every((other) => other === held || other.run.path !== run.path);
 		if (isAlone) await this.#upkeep.beforeStart(run.path, spec.logs);

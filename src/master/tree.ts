@@ -8,8 +8,8 @@ import { type Desired, instanceOf, withAdded } from '../../machines/desired.ts';
 import { dynamicMachine } from '../../machines/dynamic.ts';
 import type { MasterContext, MasterEffects, SupervisorEnd } from '../../machines/master.ts';
 import { masterMachine } from '../../machines/master.ts';
-import { type Answer, type Asked, type Child, describe, type Refusal } from '../../machines/operations.ts';
-import { type Fate, hasBegun, reconcile, type SavedChild, type SavedSupervisor } from '../../machines/reconcile.ts';
+import { type Answer, type Asked, type Child, describe, nextAfterCrash, type Refusal } from '../../machines/operations.ts';
+import { type Fate, hasBegun, presentOf, reconcile, type SavedChild, type SavedSupervisor } from '../../machines/reconcile.ts';
 import type {
 	ActorDeclaration,
 	ChildDeclaration,
@@ -153,6 +153,12 @@ export class Tree {
 	readonly #machines = new Map<string, string>();
 	/** What children of dynamic supervisors begin with, where it is not what their template says. */
 	readonly #inputs = new Map<string, unknown>();
+	/** What is ordered in advance, by the worker id of the one that it follows. */
+	readonly #nexts = new Map<string, Run>();
+	/** By the dead one that it follows on: what had begun when an earlier master ended. */
+	readonly #begun = new Map<Leftover, Leftover>();
+	/** What was ordered in advance and has begun, while it is told what it follows on. */
+	#offered: Leftover | null = null;
 	readonly #requests = new Map<string, Pending>();
 	readonly #known: Known;
 	readonly #lastExits = new Map<string, Exit>();
@@ -174,7 +180,10 @@ export class Tree {
 			clock: options.clock,
 			changed: (machine, at) => {
 				const run = this.#runs.get(machine);
-				if (run?.spec?.kind === 'node') this.#options.host.changed?.(run, this.kernel.state(machine) ?? 'dead');
+				if (run?.spec?.kind === 'node') {
+					this.#options.host.changed?.(run, this.kernel.state(machine) ?? 'dead');
+					if (this.#nexts.has(run.workerId)) this.#orderNext(machine);
+				}
 				if (isOfTree(machine) || (run !== undefined && this.#reloads?.owns(run))) return;
 				this.#standbys.changed(machine);
 				const path = pathOf(machine);
@@ -234,7 +243,18 @@ export class Tree {
 	/** A fact about an incarnation, from the host. Facts about the dead are dropped. */
 	tell(workerId: string, fact: WorkerEvent): void {
 		const machine = this.#machines.get(workerId);
-		if (machine !== undefined) this.kernel.send(machine, fact);
+		if (machine === undefined) return;
+		this.kernel.send(machine, fact);
+		if (fact.type === 'heartbeat') this.#orderNext(machine);
+	}
+
+	/** What was ordered in advance has begun. `told` tells of the end that it follows on; answers whether it is what follows. */
+	offer(next: Leftover, told: () => void): boolean {
+		this.#offered = next;
+		told();
+		const isTaken = this.#offered === null;
+		this.#offered = null;
+		return isTaken;
 	}
 
 	stop(mode: StopMode): void {
@@ -797,10 +817,14 @@ export class Tree {
 		const how = rollout === undefined || rollout.state === 'done' ? 'fast' : 'drain';
 		for (const [path, incarnation] of all.asked) this.#standbys.know(path, incarnation);
 		this.#standbys.adopt(all.found.filter(({ path }) => isSparePath(path)));
-		for (const each of all.found) if (each.ended === null && !this.#machines.has(each.workerId)) this.#stopStray(each, how);
+		const begun = new Set(this.#begun.values());
+		for (const each of all.found)
+			if (each.ended === null && !begun.has(each) && !this.#machines.has(each.workerId)) this.#stopStray(each, how);
 		if (this.#stopped !== null) this.kernel.send(supervisorId(''), { type: 'stop', mode: this.#stopped });
 		for (const path of supervisors) this.kernel.send(supervisorId(path), { type: 'resumed' });
 		for (const fact of facts) fact();
+		for (const each of begun) if (!this.#machines.has(each.workerId)) this.#stopStray(each, how);
+		this.#begun.clear();
 		goOn();
 		if (this.#stopped !== null) this.#agenda.stop();
 	}
@@ -852,14 +876,14 @@ export class Tree {
 		for (const child of declared) if (!this.#specs.has(child.path)) this.#specs.set(child.path, child);
 		const isBelow = (each: string) => splitPath(each)[0] === path;
 		const here = new Map<string, Leftover>();
-		for (const each of found.filter((one) => isBelow(one.path))) {
-			const [, id] = splitPath(each.path);
+		for (const child of new Set(found.filter((one) => isBelow(one.path)).map((one) => one.path))) {
+			const [, id] = splitPath(child);
 			const known = saved.get(id);
-			const other = here.get(id);
 			const incarnation = known !== undefined && 'incarnation' in known ? known.incarnation : 0;
-			// Of several, the one that was last thought of; else the latest.
-			const isBetter = other === undefined || each.incarnation === incarnation || each.incarnation > other.incarnation;
-			if (isBetter && other?.incarnation !== incarnation) here.set(id, each);
+			const all = found.filter((one) => one.path === child);
+			const { present, next } = presentOf(all as [Leftover, ...Leftover[]], incarnation);
+			here.set(id, present);
+			if (next !== null) this.#begun.set(present, next);
 		}
 		const { resumed, fates } = reconcile(
 			declared,
@@ -944,7 +968,11 @@ export class Tree {
 				const state = ended === null ? `lives as pid ${pid}` : 'has died meanwhile';
 				this.#news('info', path, 'child.adopted', `${path} ${state}; its earlier master is gone`, { pid, incarnation });
 				return void facts.push(() => {
-					if (ended !== null) return this.tell(workerId, { type: 'process.exited', ...ended, maxRssBytes: null });
+					if (ended !== null) {
+						const told = () => this.tell(workerId, { type: 'process.exited', ...ended, maxRssBytes: null });
+						const next = this.#begun.get(found);
+						return next === undefined ? told() : void this.offer(next, told);
+					}
 					this.tell(workerId, { type: 'adopted' });
 					if (drain !== null) this.tell(workerId, { type: 'drain', mode: drain });
 				});
@@ -1038,14 +1066,57 @@ export class Tree {
 		const child = dynamic ? (this.#specOf(path) as ChildSpec) : (this.#specs.get(path) as ChildSpec);
 		if (!dynamic) this.#incarnations.set(path, incarnation);
 		if (supervises(child)) return this.#startSupervisor(child);
+		const generation = this.#ahead.get(path) ?? this.generation;
+		const offered = this.#offered;
+		if (offered !== null && offered.path === path && offered.incarnation === incarnation && offered.generation === generation) {
+			this.#offered = null;
+			return this.#take(offered, child);
+		}
 		const spare = this.#spareFor(path);
 		// Within this process a short name is enough.
 		const workerId = spare?.workerId ?? (child.kind === 'actor' ? `a${this.#nextActor++}` : this.#options.newId());
 		const input = dynamic ? this.#inputs.get(path) : undefined;
-		const generation = this.#ahead.get(path) ?? this.generation;
 		const run: Run = { workerId, path, incarnation, generation, spec: child, stop: child.stop };
 		if (spare !== null) run.standby = 'activated';
 		this.#startWorker(input === undefined ? run : { ...run, input }, null);
+	}
+
+	/** It was ordered in advance, and runs already. */
+	#take(next: Leftover, spec: Exclude<ChildSpec, SupervisingSpec>): void {
+		const { workerId, path, incarnation, generation, pid, startTicks } = next;
+		const run: Run = { workerId, path, incarnation, generation, spec, stop: spec.stop };
+		this.#options.host.adopt?.(run, next);
+		this.#startWorker(run, { pid, startTicks, ready: false, asked: false });
+		this.tell(workerId, { type: 'adopted' });
+	}
+
+	/**
+	 * What would follow from a crash is ordered while the child runs, if that is one start, at once: then the angel need not wait for
+	 * the order. Looked at with each of its heartbeats.
+	 */
+	#orderNext(machine: string): void {
+		const { host, newId } = this.#options;
+		const run = this.#runs.get(machine);
+		if (run === undefined || host.orderNext === undefined) return;
+		const { workerId } = run;
+		const ordered = this.#nexts.get(workerId);
+		const next = this.kernel.state(machine)?.startsWith('running.') ? this.#nextOf(run) : null;
+		if (next === null && ordered === undefined) return;
+		const isSame = ordered?.spec === next?.spec && ordered?.incarnation === next?.incarnation && ordered?.generation === next?.generation;
+		if (isSame) return;
+		if (next === null) this.#nexts.delete(workerId);
+		else this.#nexts.set(workerId, { ...next, workerId: newId() });
+		host.orderNext(run, this.#nexts.get(workerId) ?? null);
+	}
+
+	#nextOf({ path, incarnation }: Run): Omit<Run, 'workerId'> | null {
+		const spec = this.#specs.get(path);
+		if (spec?.kind !== 'node' || spec.restart.backoff.fromMs > 0 || spec.standby > 0 || this.#reloads?.isActive) return null;
+		if (this.#incarnations.get(path) !== incarnation) return null;
+		const [above, id] = splitPath(path);
+		const supervision = this.kernel.context(supervisorId(above)) as MasterContext | undefined;
+		const next = supervision === undefined ? null : nextAfterCrash(supervision, id, this.kernel.clock.now());
+		return next === null ? null : { path, incarnation: next, generation: this.generation, spec, stop: spec.stop };
 	}
 
 	/** In the place of a new process; null: there is none, or none is to be taken. */
@@ -1149,6 +1220,7 @@ export class Tree {
 				host.forget(run);
 				this.#runs.delete(machine);
 				this.#machines.delete(run.workerId);
+				this.#nexts.delete(run.workerId);
 				this.kernel.remove(machine);
 				if (this.#reloads?.owns(run)) this.#reloads.died(run, exit);
 				else if (this.#standbys.owns(run)) this.#standbys.died(run, exit);
