@@ -44,7 +44,7 @@ const spec = (port: number, other: number) => `
 		master: { heartbeat: { every: '200ms', timeout: '2s' }, intensity: often, backoff: { from: '20ms', to: '20ms' } },
 		children: [
 			node('web', { module: './web.ts', instances: ${INSTANCES}, listen: { http: '127.0.0.1:${port}' }, standby: 1, ...server }),
-			node('plain', { module: './plain.ts', instances: 2, listen: { http: '127.0.0.1:${other}' }, ...server }),
+			node('plain', { module: './plain.mjs', instances: 2, listen: { http: '127.0.0.1:${other}' }, ...server }),
 			supervisor('jobs', { strategy: 'rest_for_one', intensity: often, children: [
 				command('one', { run: ['sleep', '100000'], instances: 2, restart: { backoff: { from: '200ms', to: '200ms' } } }),
 				command('two', { run: ['sleep', '100000'], restart: { backoff: 0 } }),
@@ -76,7 +76,7 @@ const lasting = ({ path, pid, incarnation, generation, restarts, state }: ChildS
 export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
 	const { node } = options;
 	const [port, other] = [await freePort(), await freePort()];
-	const files = { 'tree.ts': spec(port, other), 'web.ts': web('v0'), 'plain.ts': plain(other) };
+	const files = { 'tree.ts': spec(port, other), 'web.ts': web('v0'), 'plain.mjs': plain(other) };
 	const tree = new RealTree(files, { id: 'chaos', ...(node === undefined ? {} : { node }) });
 	const lines: string[] = [];
 	try {
