@@ -28,6 +28,7 @@ import type { Asked as AskedOfWorld } from '../kernel/chart.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { type Effects, Kernel, type KernelOptions } from '../kernel/kernel.ts';
 import { resolveChild } from '../spec/check.ts';
+import { Advance } from './advance.ts';
 import { Agenda, isAgenda, type Operations } from './agenda.ts';
 import type { Host, Leftover, Run } from './host.ts';
 import { childKey, Mind, supervisorKey } from './mind.ts';
@@ -139,6 +140,7 @@ export class Tree {
 	readonly #reloads: Reloads | null;
 	readonly #agenda: Agenda;
 	readonly #standbys: Standbys;
+	readonly #advance: Advance;
 	/** How the latest incarnation of a path went: nobody had asked it to, or somebody had. */
 	readonly #unasked = new Map<string, boolean>();
 	/** In the middle of a reload: children that are of the next version already, and numbers that its candidates have. */
@@ -153,12 +155,6 @@ export class Tree {
 	readonly #machines = new Map<string, string>();
 	/** What children of dynamic supervisors begin with, where it is not what their template says. */
 	readonly #inputs = new Map<string, unknown>();
-	/** What is ordered in advance, by the worker id of the one that it follows. */
-	readonly #nexts = new Map<string, Run>();
-	/** By the dead one that it follows on: what had begun when an earlier master ended. */
-	readonly #begun = new Map<Leftover, Leftover>();
-	/** What was ordered in advance and has begun, while it is told what it follows on. */
-	#offered: Leftover | null = null;
 	readonly #requests = new Map<string, Pending>();
 	readonly #known: Known;
 	readonly #lastExits = new Map<string, Exit>();
@@ -182,7 +178,7 @@ export class Tree {
 				const run = this.#runs.get(machine);
 				if (run?.spec?.kind === 'node') {
 					this.#options.host.changed?.(run, this.kernel.state(machine) ?? 'dead');
-					if (this.#nexts.has(run.workerId)) this.#orderNext(machine);
+					if (this.#advance.has(run.workerId)) this.#lookInAdvance(machine);
 				}
 				if (isOfTree(machine) || (run !== undefined && this.#reloads?.owns(run))) return;
 				this.#standbys.changed(machine);
@@ -229,6 +225,12 @@ export class Tree {
 		this.#reloads = options.versions === undefined ? null : this.#makeReloads(options.versions);
 		this.#agenda = this.#makeAgenda();
 		this.#standbys = this.#makeStandbys();
+		const { host, newId } = options;
+		this.#advance = new Advance({
+			order: host.orderNext === undefined ? null : (run, next) => host.orderNext?.(run, next),
+			newId,
+			nextOf: (run) => this.#nextOf(run),
+		});
 		this.#learn(options.spec.root);
 	}
 
@@ -245,16 +247,18 @@ export class Tree {
 		const machine = this.#machines.get(workerId);
 		if (machine === undefined) return;
 		this.kernel.send(machine, fact);
-		if (fact.type === 'heartbeat') this.#orderNext(machine);
+		if (fact.type === 'heartbeat') this.#lookInAdvance(machine);
 	}
 
 	/** What was ordered in advance has begun. `told` tells of the end that it follows on; answers whether it is what follows. */
 	offer(next: Leftover, told: () => void): boolean {
-		this.#offered = next;
-		told();
-		const isTaken = this.#offered === null;
-		this.#offered = null;
-		return isTaken;
+		return this.#advance.offer(next, told);
+	}
+
+	/** With each heartbeat: so not while it is being started, and again when something has changed around it. */
+	#lookInAdvance(machine: string): void {
+		const run = this.#runs.get(machine);
+		if (run !== undefined) this.#advance.look(run, this.kernel.state(machine)?.startsWith('running.') === true);
 	}
 
 	stop(mode: StopMode): void {
@@ -817,14 +821,13 @@ export class Tree {
 		const how = rollout === undefined || rollout.state === 'done' ? 'fast' : 'drain';
 		for (const [path, incarnation] of all.asked) this.#standbys.know(path, incarnation);
 		this.#standbys.adopt(all.found.filter(({ path }) => isSparePath(path)));
-		const begun = new Set(this.#begun.values());
+		const { begun } = this.#advance;
 		for (const each of all.found)
 			if (each.ended === null && !begun.has(each) && !this.#machines.has(each.workerId)) this.#stopStray(each, how);
 		if (this.#stopped !== null) this.kernel.send(supervisorId(''), { type: 'stop', mode: this.#stopped });
 		for (const path of supervisors) this.kernel.send(supervisorId(path), { type: 'resumed' });
 		for (const fact of facts) fact();
 		for (const each of begun) if (!this.#machines.has(each.workerId)) this.#stopStray(each, how);
-		this.#begun.clear();
 		goOn();
 		if (this.#stopped !== null) this.#agenda.stop();
 	}
@@ -883,7 +886,7 @@ export class Tree {
 			const all = found.filter((one) => one.path === child);
 			const { present, next } = presentOf(all as [Leftover, ...Leftover[]], incarnation);
 			here.set(id, present);
-			if (next !== null) this.#begun.set(present, next);
+			if (next !== null) this.#advance.recall(present, next);
 		}
 		const { resumed, fates } = reconcile(
 			declared,
@@ -968,11 +971,8 @@ export class Tree {
 				const state = ended === null ? `lives as pid ${pid}` : 'has died meanwhile';
 				this.#news('info', path, 'child.adopted', `${path} ${state}; its earlier master is gone`, { pid, incarnation });
 				return void facts.push(() => {
-					if (ended !== null) {
-						const told = () => this.tell(workerId, { type: 'process.exited', ...ended, maxRssBytes: null });
-						const next = this.#begun.get(found);
-						return next === undefined ? told() : void this.offer(next, told);
-					}
+					if (ended !== null)
+						return this.#advance.tell(found, () => this.tell(workerId, { type: 'process.exited', ...ended, maxRssBytes: null }));
 					this.tell(workerId, { type: 'adopted' });
 					if (drain !== null) this.tell(workerId, { type: 'drain', mode: drain });
 				});
@@ -1067,11 +1067,8 @@ export class Tree {
 		if (!dynamic) this.#incarnations.set(path, incarnation);
 		if (supervises(child)) return this.#startSupervisor(child);
 		const generation = this.#ahead.get(path) ?? this.generation;
-		const offered = this.#offered;
-		if (offered !== null && offered.path === path && offered.incarnation === incarnation && offered.generation === generation) {
-			this.#offered = null;
-			return this.#take(offered, child);
-		}
+		const begun = this.#advance.take({ path, incarnation, generation });
+		if (begun !== null) return this.#launchBegun(begun, child);
 		const spare = this.#spareFor(path);
 		// Within this process a short name is enough.
 		const workerId = spare?.workerId ?? (child.kind === 'actor' ? `a${this.#nextActor++}` : this.#options.newId());
@@ -1081,34 +1078,7 @@ export class Tree {
 		this.#startWorker(input === undefined ? run : { ...run, input }, null);
 	}
 
-	/** It was ordered in advance, and runs already. */
-	#take(next: Leftover, spec: Exclude<ChildSpec, SupervisingSpec>): void {
-		const { workerId, path, incarnation, generation, pid, startTicks } = next;
-		const run: Run = { workerId, path, incarnation, generation, spec, stop: spec.stop };
-		this.#options.host.adopt?.(run, next);
-		this.#startWorker(run, { pid, startTicks, ready: false, asked: false });
-		this.tell(workerId, { type: 'adopted' });
-	}
-
-	/**
-	 * What would follow from a crash is ordered while the child runs, if that is one start, at once: then the angel need not wait for
-	 * the order. Looked at with each of its heartbeats.
-	 */
-	#orderNext(machine: string): void {
-		const { host, newId } = this.#options;
-		const run = this.#runs.get(machine);
-		if (run === undefined || host.orderNext === undefined) return;
-		const { workerId } = run;
-		const ordered = this.#nexts.get(workerId);
-		const next = this.kernel.state(machine)?.startsWith('running.') ? this.#nextOf(run) : null;
-		if (next === null && ordered === undefined) return;
-		const isSame = ordered?.spec === next?.spec && ordered?.incarnation === next?.incarnation && ordered?.generation === next?.generation;
-		if (isSame) return;
-		if (next === null) this.#nexts.delete(workerId);
-		else this.#nexts.set(workerId, { ...next, workerId: newId() });
-		host.orderNext(run, this.#nexts.get(workerId) ?? null);
-	}
-
+	/** What would follow on the crash of a Node child: its program begins some time after its process, so one that is not wanted does nothing. */
 	#nextOf({ path, incarnation }: Run): Omit<Run, 'workerId'> | null {
 		const spec = this.#specs.get(path);
 		if (spec?.kind !== 'node' || spec.restart.backoff.fromMs > 0 || spec.standby > 0 || this.#reloads?.isActive) return null;
@@ -1117,6 +1087,15 @@ export class Tree {
 		const supervision = this.kernel.context(supervisorId(above)) as MasterContext | undefined;
 		const next = supervision === undefined ? null : nextAfterCrash(supervision, id, this.kernel.clock.now());
 		return next === null ? null : { path, incarnation: next, generation: this.generation, spec, stop: spec.stop };
+	}
+
+	/** It was ordered in advance, and runs already. */
+	#launchBegun(next: Leftover, spec: Exclude<ChildSpec, SupervisingSpec>): void {
+		const { workerId, path, incarnation, generation, pid, startTicks } = next;
+		const run: Run = { workerId, path, incarnation, generation, spec, stop: spec.stop };
+		this.#options.host.adopt?.(run, next);
+		this.#startWorker(run, { pid, startTicks, ready: false, asked: false });
+		this.tell(workerId, { type: 'adopted' });
 	}
 
 	/** In the place of a new process; null: there is none, or none is to be taken. */
@@ -1220,7 +1199,7 @@ export class Tree {
 				host.forget(run);
 				this.#runs.delete(machine);
 				this.#machines.delete(run.workerId);
-				this.#nexts.delete(run.workerId);
+				this.#advance.forget(run.workerId);
 				this.kernel.remove(machine);
 				if (this.#reloads?.owns(run)) this.#reloads.died(run, exit);
 				else if (this.#standbys.owns(run)) this.#standbys.died(run, exit);
