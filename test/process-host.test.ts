@@ -76,7 +76,7 @@ const begun = (workerId: string): Leftover => ({
 });
 
 test('what follows on a crash is ordered in advance, until it is not wanted any more', async () => {
-	await withHost({ offer: () => true }, async (host, said) => {
+	await withHost({ offer: () => {} }, async (host, said) => {
 		const of = nodeSpec();
 		host.launch(runOf(1, of));
 		await until('the first is ordered', () => said.length === 1);
@@ -104,7 +104,7 @@ test('what follows on a crash is ordered in advance, until it is not wanted any 
 test('what is read, bundled or looked at before each start is not ordered in advance', async () => {
 	const specs = [nodeSpec({ envFile: './env' }), nodeSpec({ ready: { output: /up/ } }), nodeSpec({ module: './a.ts' })];
 	for (const of of [...specs, nodeSpec()])
-		await withHost({ offer: () => true }, async (host, said) => {
+		await withHost({ offer: () => {} }, async (host, said) => {
 			host.orderNext(runOf(1, of), runOf(2, of));
 			// One that can be is ordered behind it, if at all.
 			host.orderNext(runOf(8, nodeSpec()), runOf(9, nodeSpec()));
@@ -116,22 +116,30 @@ test('what is read, bundled or looked at before each start is not ordered in adv
 		});
 });
 
-test('what has begun in advance is offered with the end that it follows on, and killed if something else follows', async () => {
-	for (const isTaken of [true, false]) {
-		const heard: string[] = [];
-		const offer: Offer = (next, told) => {
-			told();
-			heard.push(next.workerId);
-			return isTaken;
-		};
-		await withHost({ offer, tell: (_, type) => void heard.push(type) }, async (host, said) => {
-			host.hear({ do: 'exited', workerId: 'w1', code: null, signal: 'SIGSEGV', next: begun('w2') });
-			await until('that it is known is said', () => said.some((message) => message.do === 'heard'));
-			assert.deepEqual(heard, ['process.exited', 'w2']);
-			const killed = said.filter((message) => message.do === 'signal');
-			assert.deepEqual(killed, isTaken ? [] : [{ do: 'signal', workerId: 'w2', signal: 'SIGKILL' }]);
-		});
-	}
+test('what has begun in advance is offered with the end that it follows on', async () => {
+	const heard: string[] = [];
+	const offer: Offer = (next, told) => {
+		told();
+		heard.push(next.workerId);
+	};
+	await withHost({ offer, tell: (_, type) => void heard.push(type) }, async (host, said) => {
+		host.hear({ do: 'exited', workerId: 'w1', code: null, signal: 'SIGSEGV', next: begun('w2') });
+		await until('that it is known is said', () => said.length === 1);
+		assert.deepEqual([heard, said], [['process.exited', 'w2'], [{ do: 'heard', workerId: 'w1' }]]);
+	});
+});
+
+test('what has begun and is not what follows may end in order, and is killed if it does not', async () => {
+	await withHost({}, async (host, said) => {
+		host.dismiss({ ...begun('w2'), stop: { drainMs: 10, terminateMs: 10 } });
+		host.dismiss({ ...begun('w3'), stop: { drainMs: Number.MAX_SAFE_INTEGER, terminateMs: 10 } });
+		assert.deepEqual(
+			said.map((message) => message.do === 'signal' && `${message.signal} ${message.workerId}`),
+			['SIGTERM w2', 'SIGTERM w3'],
+		);
+		await until('one is killed', () => said.length === 3);
+		assert.deepEqual(said[2], { do: 'signal', workerId: 'w2', signal: 'SIGKILL' });
+	});
 });
 
 test.run();

@@ -131,24 +131,28 @@ test('nothing begins in advance after an end that is no crash, and where a crash
 	});
 });
 
-test('who has begun and is one restart too many is killed, and the tree gives up', async () => {
-	const ports = [await freePort(), await freePort()] as const;
-	await withTree(files([web('a', ports[0]), web('b', ports[1])], 1), async (tree) => {
-		const command = await tree.up();
-		const master = await masterOf(tree);
-		const [a, b] = [await pidOf(tree, 'a'), await pidOf(tree, 'b')];
-		await ordered();
-		signal(master, 'SIGSTOP');
-		signal(a, 'SIGKILL');
-		signal(b, 'SIGKILL');
-		await another(tree, ports[0], a);
-		await another(tree, ports[1], b);
-		signal(master, 'SIGCONT');
-		const { code } = await tree.ended(command);
-		assert.equal(code, 70);
-		assert.deepEqual([startsOf(tree, 'a'), startsOf(tree, 'b')], [2, 2]);
+for (const [then, how] of [
+	['SIGCONT', 'as the master wakes'],
+	['SIGKILL', 'with the next master'],
+] as const)
+	test(`who has begun and is one restart too many has to go, and the tree gives up: ${how}`, async () => {
+		const ports = [await freePort(), await freePort()] as const;
+		await withTree(files([web('a', ports[0]), web('b', ports[1])], 1), async (tree) => {
+			const command = await tree.up();
+			const master = await masterOf(tree);
+			const [a, b] = [await pidOf(tree, 'a'), await pidOf(tree, 'b')];
+			await ordered();
+			signal(master, 'SIGSTOP');
+			signal(a, 'SIGKILL');
+			signal(b, 'SIGKILL');
+			await another(tree, ports[0], a);
+			await another(tree, ports[1], b);
+			signal(master, then);
+			const { code } = await tree.ended(command);
+			assert.equal(code, 70);
+			assert.deepEqual([startsOf(tree, 'a'), startsOf(tree, 'b')], [2, 2]);
+		});
 	});
-});
 
 test('what was asked for meanwhile counts: a child that is paused as it crashes does not run', async () => {
 	const port = await freePort();

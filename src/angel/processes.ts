@@ -179,8 +179,10 @@ export class Processes {
 		if (descriptors === null) return null;
 		try {
 			const child = this.#fork(order, descriptors);
-			child.on('error', () => {});
-			if (child.pid === undefined) return null;
+			if (child.pid === undefined) {
+				child.once('error', () => {});
+				return null;
+			}
 			this.#count(order.path, order.incarnation);
 			return this.#hold(order, child, child.pid);
 		} catch {

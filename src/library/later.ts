@@ -1,7 +1,7 @@
 /** In the place of a host that is opened when it is first needed: what is asked of it before waits, in order. */
 import type { Host, Run, Tell } from '../master/host.ts';
 
-type Asked = Exclude<keyof Host, 'discard' | 'adopt' | 'activate' | 'admit' | 'changed' | 'orderNext'>;
+type Asked = Exclude<keyof Host, 'discard' | 'adopt' | 'activate' | 'admit' | 'changed' | 'orderNext' | 'dismiss'>;
 
 export class LaterHost implements Host {
 	readonly #open: () => Promise<Host>;

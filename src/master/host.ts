@@ -44,6 +44,8 @@ export interface Host {
 	activate?(run: Run): void;
 	/** What is to follow at once if a child crashes, with nobody asked: as its `offer` it comes back. null: nothing any more. */
 	orderNext?(run: Run, next: Run | null): void;
+	/** That has begun, and something else follows: it is to go. */
+	dismiss?(next: Leftover): void;
 	/** It runs already, or has just ended: an earlier master started it, or it was ordered in advance. */
 	adopt?(run: Run, left: Leftover): void;
 	watchReadiness(run: Run): void;
@@ -59,11 +61,8 @@ export interface Host {
 	discard?(path: string): void;
 }
 
-/**
- * Where a host says what was ordered in advance and has begun, while `told` tells of the end that it follows on. Answers whether it has been
- * taken for what follows: else something else does, and it is to be killed.
- */
-export type Offer = (next: Leftover, told: () => void) => boolean;
+/** Where a host says what was ordered in advance and has begun; `told` tells of the end that it follows on. */
+export type Offer = (next: Leftover, told: () => void) => void;
 
 /** Where a host tells what happened to an incarnation. */
 export type Tell = (workerId: string, fact: WorkerEvent) => void;

@@ -27,6 +27,11 @@ export class Hosts implements Host {
 		this.#of(run).orderNext?.(run, next);
 	}
 
+	/** Only processes are ordered in advance. */
+	dismiss(next: Leftover): void {
+		this.#places.process.dismiss?.(next);
+	}
+
 	adopt(run: Run, left: Leftover): void {
 		this.#of(run).adopt?.(run, left);
 	}

@@ -46,6 +46,9 @@ const PEAK_MS = 30_000;
 /** Between two looks at a child's output for the line that says ready. */
 const OUTPUT_MS = 25;
 
+/** The longest that Node waits. */
+const MAX_DELAY_MS = 2 ** 31 - 1;
+
 interface Held {
 	run: Run;
 	/** `gone`: stopped before the angel was asked. */
@@ -120,7 +123,7 @@ export class ProcessHost implements Host {
 			this.#nexts.delete(workerId);
 			const told = () => tell(workerId, { type: 'process.exited', code, signal, maxRssBytes, at: now() });
 			if (next === undefined || offer === null) told();
-			else if (!offer(next, told)) link.send({ do: 'signal', workerId: next.workerId, signal: 'SIGKILL' });
+			else offer(next, told);
 			// After what follows from it: the angel would read this first, and start the next one later.
 			setImmediate(() => link.send({ do: 'heard', workerId }));
 		}
@@ -165,6 +168,14 @@ export class ProcessHost implements Host {
 			// It is told when it is ordered in earnest.
 			() => {},
 		);
+	}
+
+	/** If this master had been paused, it may have been at work for long: so it may end in order. */
+	dismiss({ workerId, stop: { drainMs, terminateMs } }: Leftover): void {
+		const { link } = this.#options;
+		link.send({ do: 'signal', workerId, signal: 'SIGTERM' });
+		const kill = () => link.send({ do: 'signal', workerId, signal: 'SIGKILL' });
+		setTimeout(kill, Math.min(drainMs + terminateMs, MAX_DELAY_MS)).unref();
 	}
 
 	/** null: what is read, bundled or looked at before each start may be another by then. */

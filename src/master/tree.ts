@@ -250,9 +250,9 @@ export class Tree {
 		if (fact.type === 'heartbeat') this.#lookInAdvance(machine);
 	}
 
-	/** What was ordered in advance has begun. `told` tells of the end that it follows on; answers whether it is what follows. */
-	offer(next: Leftover, told: () => void): boolean {
-		return this.#advance.offer(next, told);
+	/** What was ordered in advance has begun. `told` tells of the end that it follows on. */
+	offer(next: Leftover, told: () => void): void {
+		if (!this.#advance.offer(next, told)) this.#options.host.dismiss?.(next);
 	}
 
 	/** With each heartbeat: so not while it is being started, and again when something has changed around it. */
@@ -827,7 +827,7 @@ export class Tree {
 		if (this.#stopped !== null) this.kernel.send(supervisorId(''), { type: 'stop', mode: this.#stopped });
 		for (const path of supervisors) this.kernel.send(supervisorId(path), { type: 'resumed' });
 		for (const fact of facts) fact();
-		for (const each of begun) if (!this.#machines.has(each.workerId)) this.#stopStray(each, how);
+		for (const each of begun) if (!this.#machines.has(each.workerId)) this.#options.host.dismiss?.(each);
 		goOn();
 		if (this.#stopped !== null) this.#agenda.stop();
 	}
@@ -878,13 +878,17 @@ export class Tree {
 		const declared = withAdded(known, addedTo({ ...spec, children: known }, saved));
 		for (const child of declared) if (!this.#specs.has(child.path)) this.#specs.set(child.path, child);
 		const isBelow = (each: string) => splitPath(each)[0] === path;
+		const processes = new Map<string, [Leftover, ...Leftover[]]>();
+		for (const each of found.filter((one) => isBelow(one.path))) {
+			const [, id] = splitPath(each.path);
+			const others = processes.get(id);
+			processes.set(id, others === undefined ? [each] : [...others, each]);
+		}
 		const here = new Map<string, Leftover>();
-		for (const child of new Set(found.filter((one) => isBelow(one.path)).map((one) => one.path))) {
-			const [, id] = splitPath(child);
+		for (const [id, all] of processes) {
 			const known = saved.get(id);
 			const incarnation = known !== undefined && 'incarnation' in known ? known.incarnation : 0;
-			const all = found.filter((one) => one.path === child);
-			const { present, next } = presentOf(all as [Leftover, ...Leftover[]], incarnation);
+			const { present, next } = presentOf(all, incarnation);
 			here.set(id, present);
 			if (next !== null) this.#advance.recall(present, next);
 		}
