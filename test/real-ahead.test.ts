@@ -154,6 +154,26 @@ for (const [then, how] of [
 		});
 	});
 
+test('who has begun and is one restart too many has to go, also where the tree goes on', async () => {
+	const [one, other, rest] = [await freePort(), await freePort(), await freePort()];
+	const nested = `supervisor('s', { restart: { type: 'temporary' }, intensity: { restarts: 1, within: '1m' }, children: [${web('a', one)}, ${web('b', other)}] })`;
+	const all = files([nested, web('rest', rest)]);
+	await withTree({ ...all, 'tree.ts': all['tree.ts'].replace('{ node, tree }', '{ node, supervisor, tree }') }, async (tree) => {
+		await tree.up();
+		const master = await masterOf(tree);
+		const [a, b] = [await pidOf(tree, 's/a'), await pidOf(tree, 's/b')];
+		await ordered();
+		signal(master, 'SIGSTOP');
+		signal(a, 'SIGKILL');
+		signal(b, 'SIGKILL');
+		const begun = [identify(await another(tree, one, a)), identify(await another(tree, other, b))];
+		signal(master, 'SIGCONT');
+		await tree.until('both are gone', () => !begun.some(isAlive));
+		assert.equal((await tree.child('s')).state, 'dead');
+		assert.deepEqual([startsOf(tree, 's/a'), startsOf(tree, 's/b'), (await tree.child('rest')).incarnation], [2, 2, 1]);
+	});
+});
+
 test('what was asked for meanwhile counts: a child that is paused as it crashes does not run', async () => {
 	const port = await freePort();
 	await withTree(files([web('web', port)]), async (tree) => {
