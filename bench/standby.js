@@ -131,8 +131,9 @@ try {
 		console.log(`| ${name} | ${quantile(all, 0.5)} | ${quantile(all, 0.9)} | ${quantile(all, 1)} |`);
 	// By rank: the median of all such rounds lies between these two, with a certainty of 95 %.
 	const sure = 0.98 / Math.sqrt(ROUNDS);
-	console.log('\n| cold × bare, of one round each | p25 | p50 (95 %) | p75 |\n| --- | ---: | ---: | ---: |');
-	for (const name of Object.keys(trees).filter((name) => name !== 'standby')) {
+	const cold = Object.keys(trees).filter((name) => name !== 'standby');
+	if (cold.length > 0) console.log('\n| cold × bare, of one round each | p25 | p50 (95 %) | p75 |\n| --- | ---: | ---: | ---: |');
+	for (const name of cold) {
 		const ratios = times[name].map((time, round) => time / times[bareOf(name)][round]);
 		const at = (share) => quantile(ratios, share, 2);
 		console.log(`| ${name} | ${at(0.25)} | ${at(0.5)} (${at(0.5 - sure)}–${at(0.5 + sure)}) | ${at(0.75)} |`);
