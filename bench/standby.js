@@ -32,6 +32,8 @@ const allTrees = {
 	coldLogger: { module: './coldLogger.mjs', standby: 0 },
 };
 
+if (names.some((name) => !(name in allTrees)))
+	throw new Error(`expected names of ${Object.keys(allTrees).join(', ')}; got ${names.join(', ')}`);
 const bareOf = (name) => name.replace('cold', 'bare');
 const trees = Object.fromEntries(Object.entries(allTrees).filter(([name]) => names.length === 0 || names.includes(name)));
 const ports = Object.fromEntries(

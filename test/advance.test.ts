@@ -1,15 +1,48 @@
-/** Starts that are ordered in advance: what is ordered when, and what is taken of it. */
+/** Starts that are ordered in advance: which may be, what is ordered when, and what is taken of it. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { isCrash, mayBeOrdered, noCrash } from '../machines/advance.ts';
+import type { WorkSpec } from '../machines/spec.ts';
+import { type NodeDeclaration, node, tree } from '../src/index.ts';
 import { Advance } from '../src/master/advance.ts';
 import type { Leftover, Run } from '../src/master/host.ts';
-import { child } from './support/world.ts';
+import { resolveSpec } from '../src/spec/check.ts';
+import { child, rule } from './support/world.ts';
 
 const spec = child('a') as NonNullable<Run['spec']>;
 const run: Run = { workerId: 'one', path: 'a', incarnation: 1, generation: 1, spec, stop: spec.stop };
 const begun = (change: Partial<Leftover> = {}): Leftover => ({
 	...{ workerId: 'two', path: 'a', incarnation: 2, generation: 1, pid: 7, startTicks: 70, token: null, logFrom: 0 },
 	...{ stop: spec.stop, ended: null, ...change },
+});
+
+const nodeSpec = (more: Partial<NodeDeclaration>) =>
+	resolveSpec(tree('t', { children: [node('a', { module: './a.mjs', restart: { backoff: 0 }, ...more })] })).root.children[0] as WorkSpec;
+
+test('who may be ordered in advance: a Node child whose start is the same now as later', () => {
+	const rows: Array<[what: string, of: WorkSpec, may: boolean]> = [
+		['a Node child without backoff', nodeSpec({}), true],
+		['with a backoff', nodeSpec({ restart: { backoff: { from: '1ms' } } }), false],
+		['with a standby', nodeSpec({ standby: 1, ready: 'signal' }), false],
+		['with an envFile', nodeSpec({ envFile: './env' }), false],
+		['ready by its output', nodeSpec({ ready: { output: /up/ } }), false],
+		['a command', child('a') as WorkSpec, false],
+	];
+	for (const [what, of, may] of rows) assert.is(mayBeOrdered(of), may, what);
+});
+
+test('what a crash is: a signal, or a code that is neither in order nor fatal', () => {
+	const except = noCrash(rule({ okCodes: [0, 3], fatalCodes: [78] }));
+	const rows: Array<[code: number | null, signal: string | null, is: boolean]> = [
+		[0, null, false],
+		[1, null, true],
+		[3, null, false],
+		[78, null, false],
+		[null, 'SIGKILL', true],
+		[null, 'SIGSEGV', true],
+		[null, null, false],
+	];
+	for (const [code, signal, is] of rows) assert.is(isCrash(code, signal, except), is, `${code} ${signal}`);
 });
 
 /** What follows on `run`, as it is set; and what was ordered, or taken back, in that order. */

@@ -45,6 +45,16 @@ const another = (tree: RealTree, port: number, before: number) =>
 		return pid !== before && pid;
 	});
 
+/** Stops the master once the next starts are ordered, and kills these children. Answers with who follows on each, by its port. */
+async function killUnheard(tree: RealTree, victims: Array<[path: string, port: number]>): Promise<{ master: number; begun: number[] }> {
+	const master = await masterOf(tree);
+	const pids = await Promise.all(victims.map(([path]) => pidOf(tree, path)));
+	await ordered();
+	signal(master, 'SIGSTOP');
+	for (const pid of pids) signal(pid, 'SIGKILL');
+	return { master, begun: await Promise.all(victims.map(([, port], index) => another(tree, port, pids[index] as number))) };
+}
+
 test('while the master is stopped, who is killed is followed at once; when it wakes, that one is the child, and counted', async () => {
 	const port = await freePort();
 	await withTree(files([web('web', port)]), async (tree) => {
@@ -79,12 +89,8 @@ test('a master that dies before it hears of it: the next one takes who has begun
 	const port = await freePort();
 	await withTree(files([web('web', port)]), async (tree) => {
 		await tree.up();
-		const first = await pidOf(tree, 'web');
-		const master = await masterOf(tree);
-		await ordered();
-		signal(master, 'SIGSTOP');
-		signal(first, 'SIGKILL');
-		const second = await another(tree, port, first);
+		const { master, begun } = await killUnheard(tree, [['web', port]]);
+		const [second] = begun as [number];
 		signal(master, 'SIGKILL');
 		await tree.until(
 			'another master runs the tree',
@@ -139,14 +145,10 @@ for (const [then, how] of [
 		const ports = [await freePort(), await freePort()] as const;
 		await withTree(files([web('a', ports[0]), web('b', ports[1])], 1), async (tree) => {
 			const command = await tree.up();
-			const master = await masterOf(tree);
-			const [a, b] = [await pidOf(tree, 'a'), await pidOf(tree, 'b')];
-			await ordered();
-			signal(master, 'SIGSTOP');
-			signal(a, 'SIGKILL');
-			signal(b, 'SIGKILL');
-			await another(tree, ports[0], a);
-			await another(tree, ports[1], b);
+			const { master } = await killUnheard(tree, [
+				['a', ports[0]],
+				['b', ports[1]],
+			]);
 			signal(master, then);
 			const { code } = await tree.ended(command);
 			assert.equal(code, 70);
@@ -160,13 +162,11 @@ test('who has begun and is one restart too many has to go, also where the tree g
 	const all = files([nested, web('rest', rest)]);
 	await withTree({ ...all, 'tree.ts': all['tree.ts'].replace('{ node, tree }', '{ node, supervisor, tree }') }, async (tree) => {
 		await tree.up();
-		const master = await masterOf(tree);
-		const [a, b] = [await pidOf(tree, 's/a'), await pidOf(tree, 's/b')];
-		await ordered();
-		signal(master, 'SIGSTOP');
-		signal(a, 'SIGKILL');
-		signal(b, 'SIGKILL');
-		const begun = [identify(await another(tree, one, a)), identify(await another(tree, other, b))];
+		const { master, begun: pids } = await killUnheard(tree, [
+			['s/a', one],
+			['s/b', other],
+		]);
+		const begun = pids.map(identify);
 		signal(master, 'SIGCONT');
 		await tree.until('both are gone', () => !begun.some(isAlive));
 		assert.equal((await tree.child('s')).state, 'dead');

@@ -5,6 +5,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
+import { isCrash } from '../../machines/advance.ts';
 import { ensureDir, logsDir } from '../home.ts';
 import { findMarked, isAlive, killGroup, killOne, startTicks } from '../hosts/proc.ts';
 import { Strays } from '../hosts/strays.ts';
@@ -218,8 +219,7 @@ export class Processes {
 		const at = this.#now();
 		const next = this.#nexts.get(workerId);
 		this.#nexts.delete(workerId);
-		const isCrash = signal !== null || (code !== null && next?.except.includes(code) === false);
-		const begun = next !== undefined && isCrash ? this.#begin(next.order) : null;
+		const begun = next !== undefined && isCrash(code, signal, next.except) ? this.#begin(next.order) : null;
 		this.#ended.set(workerId, leftover(entry, { code, signal, at }));
 		this.#tell({ workerId, what: 'exited', code, signal, ...(begun === null ? {} : { next: leftover(begun, null) }) });
 		// Behind the news: whoever reads of the dead in the inventory sees that they are dead.

@@ -1,6 +1,7 @@
 /** How OS children come to life and go: what the worker machines ask for, as orders to the angel and words to the workers. */
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { noCrash } from '../../machines/advance.ts';
 import type { ListenSpec, LiveSpec, NodeSpec, ProcessSpec } from '../../machines/spec.ts';
 import type { Identity } from '../angel/inventory.ts';
 import type { Link, SpawnOrder, ToAngel, ToMaster } from '../angel/link.ts';
@@ -150,7 +151,6 @@ export class ProcessHost implements Host {
 		return { run, phase: 'preparing', over: null, around, logFrom: 0, look: firstLook(), pid: null, startTicks: 0, peakRssBytes: null };
 	}
 
-	/** The program of a Node child begins some time after its process: one that is not wanted after all is gone before that. */
 	orderNext(run: Run, next: Run | null): void {
 		const { link, offer } = this.#options;
 		if (next === null) {
@@ -162,8 +162,7 @@ export class ProcessHost implements Host {
 		this.#orderInAdvance(next).then(
 			(order) => {
 				if (order === null || this.#nexts.get(run.workerId) !== next) return;
-				const { okCodes, fatalCodes } = (next.spec as NodeSpec).restart;
-				link.send({ do: 'next', after: run.workerId, order, except: [...okCodes, ...fatalCodes] });
+				link.send({ do: 'next', after: run.workerId, order, except: noCrash((next.spec as NodeSpec).restart) });
 			},
 			// It is told when it is ordered in earnest.
 			() => {},
@@ -178,10 +177,10 @@ export class ProcessHost implements Host {
 		setTimeout(kill, Math.min(drainMs + terminateMs, MAX_DELAY_MS)).unref();
 	}
 
-	/** null: what is read, bundled or looked at before each start may be another by then. */
+	/** null: its start has something to do first, and that may be another thing by then. */
 	async #orderInAdvance(next: Run): Promise<SpawnOrder | null> {
 		const spec = next.spec as NodeSpec;
-		if (spec.envFile !== null || spec.ready.kind === 'output' || this.#upkeep.waitsForStart(next.path)) return null;
+		if (this.#upkeep.waitsForStart(next.path)) return null;
 		const kept = (await this.#options.moduleOf?.(next.generation, spec.module)) ?? null;
 		if (kept === null && needsBundle(path.resolve(this.#options.base, spec.module))) return null;
 		return this.#order(this.#newHeld(next, spec), spec, this.#options.newToken());

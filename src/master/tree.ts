@@ -2,6 +2,7 @@
  * A tree at work: one machine per supervisor and one per incarnation of a child in one kernel, and which effect of theirs
  * does what. Everything that touches the world is behind `Host`.
  */
+import { mayBeOrdered } from '../../machines/advance.ts';
 import type { AskedOperation, TreeOperation } from '../../machines/agenda.ts';
 import { MAX_INSTANCES } from '../../machines/check.ts';
 import { type Desired, instanceOf, withAdded } from '../../machines/desired.ts';
@@ -1082,11 +1083,12 @@ export class Tree {
 		this.#startWorker(input === undefined ? run : { ...run, input }, null);
 	}
 
-	/** What would follow on the crash of a Node child: its program begins some time after its process, so one that is not wanted does nothing. */
+	/** What would follow if it crashed now, where that may be ordered in advance. */
 	#nextOf({ path, incarnation }: Run): Omit<Run, 'workerId'> | null {
 		const spec = this.#specs.get(path);
-		if (spec?.kind !== 'node' || spec.restart.backoff.fromMs > 0 || spec.standby > 0 || this.#reloads?.isActive) return null;
-		if (this.#incarnations.get(path) !== incarnation) return null;
+		if (spec === undefined || supervises(spec) || !mayBeOrdered(spec)) return null;
+		// A reload has others in hand.
+		if (this.#reloads?.isActive || this.#incarnations.get(path) !== incarnation) return null;
 		const [above, id] = splitPath(path);
 		const supervision = this.kernel.context(supervisorId(above)) as MasterContext | undefined;
 		const next = supervision === undefined ? null : nextAfterCrash(supervision, id, this.kernel.clock.now());
