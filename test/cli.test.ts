@@ -21,7 +21,9 @@ import { visible, visibleJson } from '../src/logs/visible.ts';
 import { until } from './support/until.ts';
 
 const DEADLINE_MS = 30_000;
-const sources = fileURLToPath(new URL('../src/cli/', import.meta.url));
+const root = fileURLToPath(new URL('..', import.meta.url));
+const bin = path.join(root, 'bin/choir.js');
+const printer = path.join(root, 'dist/src/cli/printer.js');
 
 interface Ended {
 	code: number | null;
@@ -38,10 +40,10 @@ async function inHome(run: (home: string) => Promise<void>): Promise<void> {
 	}
 }
 
-/** A process of the sources, with this home and no terminal. */
-function launch(code: string, env: NodeJS.ProcessEnv) {
-	const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
-		cwd: path.join(sources, '../..'),
+/** A process of what is built, with no terminal. */
+function launch(file: string, args: string[], env: NodeJS.ProcessEnv) {
+	const child = spawn(process.execPath, [file, ...args], {
+		cwd: root,
 		env: { ...process.env, NO_COLOR: '1', ...env },
 		stdio: ['pipe', 'pipe', 'pipe'],
 		timeout: DEADLINE_MS,
@@ -59,8 +61,7 @@ function launch(code: string, env: NodeJS.ProcessEnv) {
 }
 
 function choir(home: string, ...args: string[]): Promise<Ended> {
-	const code = `import { main } from ${JSON.stringify(path.join(sources, 'main.ts'))}; process.exitCode = await main(${JSON.stringify(args)});`;
-	const { child, ended } = launch(code, { CHOIR_HOME: home });
+	const { child, ended } = launch(bin, args, { CHOIR_HOME: home });
 	child.stdin.end();
 	return ended;
 }
@@ -91,7 +92,6 @@ async function pretendTree(
 	};
 }
 
-/** Of a process whose sources have to be compiled first. */
 const printed = (fact: () => boolean) => until('it is printed', fact, DEADLINE_MS);
 
 test('the home is CHOIR_HOME, else XDG_STATE_HOME, else in the home folder', () => {
@@ -319,8 +319,7 @@ test('logs -f goes on with what comes, also from children that come later', asyn
 		const dir = path.join(home, 'shop');
 		fs.mkdirSync(path.join(dir, 'logs'), { recursive: true });
 		fs.writeFileSync(logFile(dir, 'web.1'), 'old\nha');
-		const code = `import { main } from ${JSON.stringify(path.join(sources, 'main.ts'))}; process.exitCode = await main(['logs', 'web', '-f']);`;
-		const { child, heard, ended } = launch(code, { CHOIR_HOME: home });
+		const { child, heard, ended } = launch(bin, ['logs', 'web', '-f'], { CHOIR_HOME: home });
 		await printed(() => heard.stdout === 'web.1 | old\n');
 		fs.appendFileSync(logFile(dir, 'web.1'), 'lf\n');
 		fs.writeFileSync(logFile(dir, 'web.2'), 'new\n');
@@ -374,9 +373,8 @@ test('the printer begins where it was told, prints what comes, ignores signals, 
 		fs.mkdirSync(path.join(dir, 'logs'), { recursive: true });
 		fs.writeFileSync(logFile(dir, 'web.1'), 'of an earlier run\n');
 		fs.writeFileSync(path.join(dir, 'events.jsonl'), '{"message":"old"}\n');
-		const printer = `process.argv[2] = ${JSON.stringify(dir)}; await import(${JSON.stringify(path.join(sources, 'printer.ts'))});`;
 		const env = { CHOIR_PRINT_FROM: JSON.stringify(followedSizes(dir)) };
-		const { child, heard, ended } = launch(`process.argv.splice(1, 0, 'printer');${printer}`, env);
+		const { child, heard, ended } = launch(printer, [dir], env);
 		fs.appendFileSync(logFile(dir, 'web.1'), 'now\n');
 		fs.appendFileSync(path.join(dir, 'events.jsonl'), '{"level":"warn","event":"child.dead","path":"web.1","message":"web.1 died"}\n');
 		await printed(() => heard.stdout.includes('now') && heard.stdout.includes('web.1 died'));
@@ -398,8 +396,7 @@ test('the printer holds nothing for a reader who does not read, and gives up in 
 	await inHome(async (home) => {
 		const dir = path.join(home, 'shop');
 		fs.mkdirSync(path.join(dir, 'logs'), { recursive: true });
-		const printer = `process.argv[2] = ${JSON.stringify(dir)}; await import(${JSON.stringify(path.join(sources, 'printer.ts'))});`;
-		const { child, heard, ended } = launch(`process.argv.splice(1, 0, 'printer');${printer}`, {});
+		const { child, heard, ended } = launch(printer, [dir], {});
 		fs.writeFileSync(logFile(dir, 'web.1'), 'ready\n');
 		await printed(() => heard.stdout.includes('ready'));
 		child.stdout.pause();
@@ -451,7 +448,7 @@ for (const [machine, format, ending] of [
 ] as const) {
 	test(`choir diagram ${machine} --format ${format}: as it is in diagrams/`, async () => {
 		await inHome(async (home) => {
-			const stdout = fs.readFileSync(path.join(sources, `../../diagrams/${machine}.${ending}`), 'utf8');
+			const stdout = fs.readFileSync(path.join(root, `diagrams/${machine}.${ending}`), 'utf8');
 			assert.deepEqual(await choir(home, 'diagram', machine, '--format', format), { code: 0, stdout, stderr: '' });
 		});
 	});

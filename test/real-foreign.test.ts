@@ -91,7 +91,7 @@ testNginx('nginx with two names is restarted under load, and refuses nobody', as
 	await withTree({ 'tree.ts': treeOf(child) }, async (tree) => {
 		fs.writeFileSync(`${tree.folder}/nginx.conf`, nginxConfig(tree.folder, port, admin));
 		await tree.up();
-		const { stop } = load(port, { kept: 0, fresh: 4, pauseMs: 2 });
+		const { stop } = load(port, { kept: 0, fresh: 4 });
 		const first = await tree.child('proxy');
 		assert.equal(first.accept, 'shared');
 		for (let n = 0; n < 3; n++) assert.equal((await tree.cli('restart', 'proxy')).code, 0);

@@ -54,7 +54,7 @@ for (const [version, node] of nodes()) {
 			async (tree) => {
 				await tree.up();
 				assert.equal(await acceptOf(tree, 'web.1'), acceptOn(version));
-				const loads = [load(port, { pauseMs: 1 }), load(other, { pauseMs: 1 })];
+				const loads = [load(port), load(other)];
 				for (let n = 0; n < 10; n++) {
 					const ended = await Promise.all([tree.cli('restart', 'web'), tree.cli('restart', 'plain')]);
 					for (const { code, stderr } of ended) assert.equal(code, 0, stderr);
@@ -81,7 +81,7 @@ for (const [version, node] of nodes()) {
 				const clients = { kept: 4, fresh: 4 };
 				// Oftener than there are descriptors to cover with: in the end the sibling stays.
 				for (let n = 1; n <= 5; n++) {
-					const { seen, stop } = load(port, { ...clients, pauseMs: 1 });
+					const { seen, stop } = load(port, clients);
 					await tree.until('both are asked', () => seen.answered > 100);
 					const next = await killed(tree, 'web.1');
 					const at = seen.answered;
@@ -147,7 +147,7 @@ for (const [version, node] of nodes()) {
 			{ 'tree.ts': web(child), 'web.ts': server },
 			async (tree) => {
 				await tree.up();
-				const { seen, stop } = load(port, { pauseMs: 1 });
+				const { seen, stop } = load(port);
 				for (const count of ['4', '1', '3', '1', '2']) {
 					const { code, stderr } = await tree.cli('scale', 'web', count);
 					assert.equal(code, 0, stderr);

@@ -59,7 +59,7 @@ for (const [version, node] of nodes()) {
 				const pids = await pidsOf(tree);
 				for (const pid of pids) assert.ok((served.get(pid) ?? 0) > 30, `${JSON.stringify([...served])} of ${pids}`);
 
-				const stream = load(port, { pauseMs: 1 });
+				const stream = load(port);
 				const { code, stderr } = await tree.cli('restart', 'web');
 				assert.equal(code, 0, stderr);
 				tree.write('web.cjs', `${server}\n// Another version.\n`);
@@ -117,7 +117,7 @@ test('without a master the holder goes on, and the next master lets all have the
 		await tree.up();
 		await allServe(tree, port);
 		const { master } = await tree.status();
-		const stream = load(port, { pauseMs: 2 });
+		const stream = load(port);
 		signal(master.pid as number, 'SIGKILL');
 		assert.ok((await ask(port)) > 0);
 		await tree.until('another master runs', async () => {
