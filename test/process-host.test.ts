@@ -6,7 +6,9 @@ import path from 'node:path';
 import { test } from 'uvu';
 import type { NodeSpec, ProcessSpec } from '../machines/spec.ts';
 import type { ToAngel } from '../src/angel/link.ts';
+import { logFile } from '../src/home.ts';
 import { command, type NodeDeclaration, node, tree } from '../src/index.ts';
+import { copyingFile } from '../src/logs/archive.ts';
 import type { Leftover, Offer } from '../src/master/host.ts';
 import { ProcessHost } from '../src/master/processes.ts';
 import { Workers } from '../src/master/workers.ts';
@@ -26,7 +28,7 @@ const runOf = (incarnation: number, of = spec) => ({
 /** A host in a folder of its own, and all that it says to the angel. */
 async function withHost(
 	{ tell = () => {}, offer = null }: { tell?: (host: ProcessHost, type: string) => void; offer?: Offer | null },
-	body: (host: ProcessHost, said: ToAngel[]) => Promise<void>,
+	body: (host: ProcessHost, said: ToAngel[], dir: string) => Promise<void>,
 ): Promise<void> {
 	const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'choir-host-'));
 	const said: ToAngel[] = [];
@@ -46,7 +48,7 @@ async function withHost(
 		unrotated: () => {},
 	});
 	try {
-		await body(host, said);
+		await body(host, said, dir);
 	} finally {
 		host.close();
 		fs.rmSync(dir, { recursive: true });
@@ -114,6 +116,29 @@ test('what is bundled before each start is not ordered in advance', async () => 
 				of !== bundled,
 			);
 		});
+});
+
+test('where the next start has an output file to see to first, it is not ordered in advance, and what was ordered is taken back', async () => {
+	await withHost({ offer: () => {} }, async (host, said, dir) => {
+		const of = nodeSpec({ logs: { rotateBytes: 1_000 } });
+		host.launch(runOf(1, of));
+		host.orderNext(runOf(1, of), runOf(2, of));
+		await until('both are ordered', () => said.length === 2);
+		// It cannot be rotated: where the copy would be written is a folder.
+		const file = logFile(dir, 'a');
+		fs.mkdirSync(copyingFile(file), { recursive: true });
+		fs.writeFileSync(file, 'a line\n'.repeat(1_000));
+		await until('it is taken back', () => said.length === 3);
+		assert.deepEqual(said[2], { do: 'next', after: 'w1', order: null, except: [] });
+		host.orderNext(runOf(1, of), runOf(3, of));
+		// One that can be is ordered behind it, if at all.
+		host.orderNext({ ...runOf(8, of), path: 'b' }, { ...runOf(9, of), path: 'b' });
+		await until('the other is ordered', () => said.length > 3);
+		assert.deepEqual(
+			said.slice(3).map((message) => message.do === 'next' && message.after),
+			['w8'],
+		);
+	});
 });
 
 test('what has begun in advance is offered with the end that it follows on', async () => {
