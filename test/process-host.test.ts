@@ -167,4 +167,26 @@ test('what has begun and is not what follows may end in order, and is killed if 
 	});
 });
 
+test('until what has begun and is not what follows has ended, no other of its path is started', async () => {
+	await withHost({}, async (host, said) => {
+		// It is launched first, as what follows is while the end is told.
+		host.launch(runOf(3));
+		host.dismiss(begun('w2'));
+		host.launch({ ...runOf(4), path: 'b' });
+		await until('the other is ordered', () => said.length === 2);
+		const ordered = () => said.flatMap((message) => (message.do === 'spawn' ? [message.order.workerId] : []));
+		assert.deepEqual(ordered(), ['w4']);
+		host.hear({ do: 'exited', workerId: 'w2', code: null, signal: 'SIGTERM' });
+		await until('it is ordered', () => ordered().length === 2);
+		assert.deepEqual(ordered(), ['w4', 'w3']);
+		// One that is over is nothing to wait for.
+		said.length = 0;
+		host.dismiss({ ...begun('w5'), ended: { code: 1, signal: null, at: 0 } });
+		host.launch(runOf(6));
+		await until('what follows is ordered', () => said.length === 2);
+		assert.deepEqual(said[0], { do: 'heard', workerId: 'w5' });
+		assert.deepEqual(ordered(), ['w6']);
+	});
+});
+
 test.run();

@@ -9,6 +9,10 @@ const server = `
 	import http from 'node:http';
 	fs.appendFileSync('starts', process.env.CHOIR_PATH + ' ' + process.pid + '\\n');
 	http.createServer((request, response) => {
+		if (request.url === '/slow') {
+			response.flushHeaders();
+			return void setTimeout(() => response.end('late'), 1_000);
+		}
 		const code = /^\\/exit\\/(\\d+)$/.exec(request.url)?.[1];
 		response.end(String(process.pid), () => code === undefined || process.exit(Number(code)));
 	}).listen({ port: Number(process.argv[2]), host: '127.0.0.1' });
@@ -34,6 +38,14 @@ const ask = async (port: number, path = '') =>
 const masterOf = async (tree: RealTree) => (await tree.status()).master.pid as number;
 const pidOf = async (tree: RealTree, path: string) => (await tree.child(path)).pid;
 const startsOf = (tree: RealTree, path: string) => tree.lines('starts').filter((line) => line.startsWith(`${path} `)).length;
+/** The first, as it says itself: the master may be stopped. */
+const pidOfStarted = (tree: RealTree, path: string) =>
+	Number(
+		tree
+			.lines('starts')
+			.find((line) => line.startsWith(`${path} `))
+			?.split(' ')[1],
+	);
 /** Nobody is told that the next start has been ordered: that comes with a heartbeat, of which there are twenty in this time. */
 const ordered = () => new Promise((resolve) => setTimeout(resolve, 1_000));
 /** In which something would start, if it were to. */
@@ -169,7 +181,7 @@ test('who has begun and is one restart too many has to go, also where the tree g
 		const begun = pids.map(identify);
 		signal(master, 'SIGCONT');
 		await tree.until('their supervisor has ended', async () => (await tree.child('s')).state === 'dead');
-		assert.ok(!begun.some(isAlive));
+		await tree.until('both are gone', () => !begun.some(isAlive));
 		assert.deepEqual([startsOf(tree, 's/a'), startsOf(tree, 's/b'), (await tree.child('rest')).incarnation], [2, 2, 1]);
 	});
 });
@@ -191,6 +203,26 @@ test('what was asked for meanwhile counts: a child that is paused as it crashes 
 		assert.equal(standing, 'paused');
 		await tree.until('nobody of it lives', () => tree.strays().every(({ pid }) => pid !== second && pid !== first));
 		assert.equal(startsOf(tree, 'web'), 2);
+	});
+});
+
+test('who has begun, is not wanted and still answers somebody may finish: until then no other is started', async () => {
+	const [one, other] = [await freePort(), await freePort()];
+	const nested = `supervisor('s', { intensity: { restarts: 1, within: '1m' }, children: [${web('a', one)}, ${web('b', other)}] })`;
+	const all = files([nested]);
+	await withTree({ ...all, 'tree.ts': all['tree.ts'].replace('{ node, tree }', '{ node, supervisor, tree }') }, async (tree) => {
+		await tree.up();
+		const { master } = await killUnheard(tree, [['s/a', one]]);
+		const first = await pidOfStarted(tree, 's/b');
+		signal(first, 'SIGKILL');
+		const begun = identify(await another(tree, other, first));
+		const answer = await fetch(`http://127.0.0.1:${other}/slow`);
+		signal(master, 'SIGCONT');
+		// One restart too many: its supervisor is restarted, and all that is in it.
+		await tree.until('another is started', () => startsOf(tree, 's/b') === 3);
+		assert.ok(!isAlive(begun));
+		assert.equal(await answer.text(), 'late');
+		assert.equal((await tree.running()).children[0]?.incarnation, 2);
 	});
 });
 

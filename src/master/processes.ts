@@ -64,6 +64,12 @@ interface Held {
 	peakRssBytes: number | null;
 }
 
+interface Dismissed {
+	path: string;
+	gone: Promise<void>;
+	end(): void;
+}
+
 /** As it is built, a CommonJS file; in the sources it is imported. */
 const preload = import.meta.url.endsWith('.ts')
 	? ['--import', new URL('../worker/preload.ts', import.meta.url).href]
@@ -74,6 +80,8 @@ export class ProcessHost implements Host {
 	readonly #held = new Map<string, Held>();
 	/** What is ordered in advance, by the worker id of the one that it follows. */
 	readonly #nexts = new Map<string, Run>();
+	/** What began in advance, was not wanted and has not ended yet. */
+	readonly #dismissed = new Map<string, Dismissed>();
 	readonly #upkeep: Upkeep;
 	readonly #slots: Slots;
 	readonly #turns: Turns;
@@ -122,6 +130,7 @@ export class ProcessHost implements Host {
 			const { workerId, code, signal, next } = message;
 			const { tell, offer, now, link } = this.#options;
 			this.#nexts.delete(workerId);
+			this.#dismissed.get(workerId)?.end();
 			const told = () => tell(workerId, { type: 'process.exited', code, signal, maxRssBytes, at: now() });
 			if (next === undefined || offer === null) told();
 			else offer(next, told);
@@ -135,7 +144,7 @@ export class ProcessHost implements Host {
 		const held = this.#newHeld(run, spec);
 		this.#held.set(run.workerId, held);
 		const token = this.#options.newToken();
-		this.#order(held, spec, token).then(
+		this.#orderAlone(held, spec, token).then(
 			(order) => {
 				if (held.phase === 'gone') return this.#failed(run.workerId, 'stopped before it was started');
 				held.phase = 'ordered';
@@ -144,6 +153,13 @@ export class ProcessHost implements Host {
 			},
 			(error: Error) => this.#failed(run.workerId, error.message),
 		);
+	}
+
+	/** There is one of a child at a time; and what is not wanted is dismissed after what is has been launched, in the same turn. */
+	async #orderAlone(held: Held, spec: ProcessSpec, token: string): Promise<SpawnOrder> {
+		await Promise.resolve();
+		for (const { path: childPath, gone } of this.#dismissed.values()) if (childPath === held.run.path) await gone;
+		return this.#order(held, spec, token);
 	}
 
 	#newHeld(run: Run, spec: ProcessSpec): Held {
@@ -169,12 +185,24 @@ export class ProcessHost implements Host {
 		);
 	}
 
-	/** If this master had been paused, it may have been at work for long: so it may end in order. */
-	dismiss({ workerId, stop: { drainMs, terminateMs } }: Leftover): void {
+	/** If this master had been paused, it may have been at work for long: so it may end in order. Until it has, no other of its path is started. */
+	dismiss({ workerId, path: childPath, stop: { drainMs, terminateMs }, ended }: Leftover): void {
 		const { link } = this.#options;
+		if (ended !== null) return link.send({ do: 'heard', workerId });
 		link.send({ do: 'signal', workerId, signal: 'SIGTERM' });
-		const kill = () => link.send({ do: 'signal', workerId, signal: 'SIGKILL' });
-		setTimeout(kill, Math.min(drainMs + terminateMs, MAX_DELAY_MS)).unref();
+		const kill = setTimeout(
+			() => link.send({ do: 'signal', workerId, signal: 'SIGKILL' }),
+			Math.min(drainMs + terminateMs, MAX_DELAY_MS),
+		).unref();
+		let end = () => {};
+		const gone = new Promise<void>((resolve) => {
+			end = resolve;
+		});
+		this.#dismissed.set(workerId, { path: childPath, gone, end });
+		void gone.then(() => {
+			clearTimeout(kill);
+			this.#dismissed.delete(workerId);
+		});
 	}
 
 	/** null: its start has something to do first, and that may be another thing by then. */
