@@ -200,7 +200,7 @@ class Checker {
 						stackSizeMb: this.#integer(1, 1_000),
 					}),
 					ready: this.#threadReady,
-					heartbeat: (given, place) => (given === 0 ? undefined : this.#heartbeat(defaults.heartbeat)(given, place)),
+					heartbeat: this.#or(0, '{ every, timeout }', this.#heartbeat(defaults.heartbeat)),
 					stop: this.#object({ drain: this.#drain }),
 					env: this.#strings,
 					inheritEnv: this.#inheritEnv,
@@ -215,7 +215,7 @@ class Checker {
 					logic: this.#logic,
 					input: pass,
 					stop: this.#object({ drain: this.#drain }),
-					unheard: (given, place) => (given === 'dropped' ? undefined : this.#object({ kept: this.#integer(1, MAX_KEPT) })(given, place)),
+					unheard: this.#or('dropped', '{ kept }', this.#object({ kept: this.#integer(1, MAX_KEPT) })),
 					resume: oneOf(this, ['fresh', 'snapshot']),
 				})(value, path);
 				return this.#needs(value, path, ['id', 'logic']);
@@ -225,7 +225,7 @@ class Checker {
 					module: this.#text,
 					args: this.#list(this.#string),
 					execArgv: this.#list(this.#string),
-					heartbeat: (given, place) => (given === 0 ? undefined : this.#heartbeat(defaults.heartbeat)(given, place)),
+					heartbeat: this.#or(0, '{ every, timeout }', this.#heartbeat(defaults.heartbeat)),
 				})(value, path);
 				return this.#needs(value, path, ['id', 'module']);
 			case 'command':
@@ -356,7 +356,7 @@ class Checker {
 			strategy: this.#strategy,
 			intensity: this.#intensity,
 			whenExhausted: oneOf(this, ['escalate', 'giveUp', 'keepTrying']),
-			backoff: (given, place) => (given === 0 ? undefined : this.#backoff(given, place)),
+			backoff: this.#or(0, '{ from, to, resetAfter }', this.#backoff),
 			okCodes: this.#list(this.#integer(0, 255), 'a list of exit codes'),
 			fatalCodes: this.#list(this.#integer(0, 255), 'a list of exit codes'),
 		})(value, path);
@@ -580,6 +580,15 @@ class Checker {
 					quote(key),
 				);
 			}
+		};
+	}
+
+	/** An object of this form, or one word in its place. */
+	#or(plain: 0 | 'dropped', form: string, check: Check): Check {
+		return (value, path) => {
+			if (value === plain) return;
+			if (!isObject(value)) return this.report(path, `${describe(plain)} or ${form}`, describe(value));
+			check(value, path);
 		};
 	}
 

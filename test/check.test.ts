@@ -176,6 +176,12 @@ const wrong: Array<[what: string, declaration: unknown, line: string]> = [
 		`${at}.restart.backoff.resetAfter: expected a duration above 0, such as '5s' (each wait needs a limit), got '0s'`,
 	],
 	[
+		'a backoff that is one wait',
+		withNode({ restart: { backoff: '200ms' } }),
+		`${at}.restart.backoff: expected 0 or { from, to, resetAfter }, got '200ms'`,
+	],
+	['no heartbeat, by another word', withNode({ heartbeat: false }), `${at}.heartbeat: expected 0 or { every, timeout }, got false`],
+	[
 		'backoff from above to',
 		withNode({ restart: { backoff: { from: '2s', to: '1s' } } }),
 		`${at}.restart.backoff.to: expected at least the first wait ('2s'), got '1s'`,
