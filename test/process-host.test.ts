@@ -179,13 +179,19 @@ test('until what has begun and is not what follows has ended, no other of its pa
 		host.hear({ do: 'exited', workerId: 'w2', code: null, signal: 'SIGTERM' });
 		await until('it is ordered', () => ordered().length === 2);
 		assert.deepEqual(ordered(), ['w4', 'w3']);
+		// Who follows has to be ready in time.
+		said.length = 0;
+		host.dismiss({ ...begun('w5'), path: 'c', stop: { drainMs: 60_000, terminateMs: 10 } });
+		host.launch({ ...runOf(6, nodeSpec({ ready: { signal: true, timeout: '20ms' } })), path: 'c' });
+		await until('it is killed', () => said.length === 2);
+		assert.deepEqual(said[1], { do: 'signal', workerId: 'w5', signal: 'SIGKILL' });
 		// One that is over is nothing to wait for.
 		said.length = 0;
-		host.dismiss({ ...begun('w5'), ended: { code: 1, signal: null, at: 0 } });
-		host.launch(runOf(6));
+		host.dismiss({ ...begun('w7'), ended: { code: 1, signal: null, at: 0 } });
+		host.launch(runOf(8));
 		await until('what follows is ordered', () => said.length === 2);
-		assert.deepEqual(said[0], { do: 'heard', workerId: 'w5' });
-		assert.deepEqual(ordered(), ['w6']);
+		assert.deepEqual(said[0], { do: 'heard', workerId: 'w7' });
+		assert.deepEqual(ordered(), ['w8']);
 	});
 });
 

@@ -67,6 +67,7 @@ interface Held {
 interface Dismissed {
 	path: string;
 	gone: Promise<void>;
+	kill(): void;
 	end(): void;
 }
 
@@ -158,7 +159,13 @@ export class ProcessHost implements Host {
 	/** There is one of a child at a time; and what is not wanted is dismissed after what is has been launched, in the same turn. */
 	async #orderAlone(held: Held, spec: ProcessSpec, token: string): Promise<SpawnOrder> {
 		await Promise.resolve();
-		for (const { path: childPath, gone } of this.#dismissed.values()) if (childPath === held.run.path) await gone;
+		for (const { path: childPath, gone, kill } of this.#dismissed.values()) {
+			if (childPath !== held.run.path) continue;
+			// Who follows has to be ready in time.
+			const limit = setTimeout(kill, Math.min(spec.ready.timeoutMs / 2, MAX_DELAY_MS)).unref();
+			await gone;
+			clearTimeout(limit);
+		}
 		return this.#order(held, spec, token);
 	}
 
@@ -190,17 +197,15 @@ export class ProcessHost implements Host {
 		const { link } = this.#options;
 		if (ended !== null) return link.send({ do: 'heard', workerId });
 		link.send({ do: 'signal', workerId, signal: 'SIGTERM' });
-		const kill = setTimeout(
-			() => link.send({ do: 'signal', workerId, signal: 'SIGKILL' }),
-			Math.min(drainMs + terminateMs, MAX_DELAY_MS),
-		).unref();
+		const kill = () => link.send({ do: 'signal', workerId, signal: 'SIGKILL' });
+		const limit = setTimeout(kill, Math.min(drainMs + terminateMs, MAX_DELAY_MS)).unref();
 		let end = () => {};
 		const gone = new Promise<void>((resolve) => {
 			end = resolve;
 		});
-		this.#dismissed.set(workerId, { path: childPath, gone, end });
+		this.#dismissed.set(workerId, { path: childPath, gone, kill, end });
 		void gone.then(() => {
-			clearTimeout(kill);
+			clearTimeout(limit);
 			this.#dismissed.delete(workerId);
 		});
 	}
