@@ -79,6 +79,7 @@ for (const [version, node] of nodes()) {
 						async () => (await tree.status()).state === 'running' && !(await pidsOf(tree)).includes(holder),
 					);
 				}
+				await allServe(tree, port);
 			},
 			{ node },
 		);
