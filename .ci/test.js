@@ -69,14 +69,22 @@ function runFile(name) {
 
 /** They are asked first: a test file ends the trees that it has started, which are no children of its own. */
 function end(children) {
-	for (const child of children) process.kill(-child.pid, 'SIGTERM');
+	const tell = (child, signal) => {
+		try {
+			process.kill(-child.pid, signal);
+		} catch {
+			// It has just ended.
+		}
+	};
+	for (const child of children) tell(child, 'SIGTERM');
 	setTimeout(() => {
-		for (const child of children) if (running.has(child)) process.kill(-child.pid, 'SIGKILL');
+		for (const child of children) if (running.has(child)) tell(child, 'SIGKILL');
 	}, END_MS);
 }
 
 for (const signal of ['SIGINT', 'SIGTERM']) {
 	process.on(signal, () => {
+		if (stopped) return;
 		stopped = true;
 		end([...running]);
 	});

@@ -55,7 +55,8 @@ const unfinished = new Set<RealTree>();
 process.once('exit', () => {
 	for (const tree of unfinished) tree.killStrays();
 });
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1));
+// Each time: a second one would end this process by default, in the middle of that.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(1));
 
 export class RealTree {
 	/** The tree's name in its spec. */
