@@ -1,7 +1,7 @@
 /** Starts that are ordered in advance: which may be, what is ordered when, and what is taken of it. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { isCrash, mayBeOrdered, noCrash } from '../machines/advance.ts';
+import { isCrash, mayBeOrdered, mayHoldUpMs, mayLingerMs, noCrash } from '../machines/advance.ts';
 import type { WorkSpec } from '../machines/spec.ts';
 import { type NodeDeclaration, node, tree } from '../src/index.ts';
 import { Advance } from '../src/master/advance.ts';
@@ -43,6 +43,18 @@ test('what a crash is: a signal, or a code that is neither in order nor fatal', 
 		[null, null, false],
 	];
 	for (const [code, signal, is] of rows) assert.is(isCrash(code, signal, except), is, `${code} ${signal}`);
+});
+
+test('how long what has begun and is not wanted may take to end: its stop, and half of the time in which who follows has to be ready', () => {
+	const never = 2 ** 31 - 1;
+	for (const [drainMs, terminateMs, ms] of [
+		[60_000, 5_000, 65_000],
+		[0, 10, 10],
+		[never, 5_000, never],
+	] as const)
+		assert.is(mayLingerMs({ drainMs, terminateMs }), ms);
+	assert.is(mayHoldUpMs({ timeoutMs: 30_000 }), 15_000);
+	assert.is(mayHoldUpMs({ timeoutMs: 3 * never }), never);
 });
 
 /** What follows on `run`, as it is set; and what was ordered, or taken back, in that order. */

@@ -213,7 +213,7 @@ test('who has begun, is not wanted and still answers somebody may finish: until 
 	await withTree({ ...all, 'tree.ts': all['tree.ts'].replace('{ node, tree }', '{ node, supervisor, tree }') }, async (tree) => {
 		await tree.up();
 		const { master } = await killUnheard(tree, [['s/a', one]]);
-		const first = await pidOfStarted(tree, 's/b');
+		const first = pidOfStarted(tree, 's/b');
 		signal(first, 'SIGKILL');
 		const begun = identify(await another(tree, other, first));
 		const answer = await fetch(`http://127.0.0.1:${other}/slow`);

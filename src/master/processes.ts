@@ -1,7 +1,7 @@
 /** How OS children come to life and go: what the worker machines ask for, as orders to the angel and words to the workers. */
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { noCrash } from '../../machines/advance.ts';
+import { mayHoldUpMs, mayLingerMs, noCrash } from '../../machines/advance.ts';
 import type { ListenSpec, LiveSpec, NodeSpec, ProcessSpec } from '../../machines/spec.ts';
 import type { Identity } from '../angel/inventory.ts';
 import type { Link, SpawnOrder, ToAngel, ToMaster } from '../angel/link.ts';
@@ -46,9 +46,6 @@ const FIRST_SOCKET = 3;
 const PEAK_MS = 30_000;
 /** Between two looks at a child's output for the line that says ready. */
 const OUTPUT_MS = 25;
-
-/** The longest that Node waits. */
-const MAX_DELAY_MS = 2 ** 31 - 1;
 
 interface Held {
 	run: Run;
@@ -161,8 +158,7 @@ export class ProcessHost implements Host {
 		await Promise.resolve();
 		for (const { path: childPath, gone, kill } of this.#dismissed.values()) {
 			if (childPath !== held.run.path) continue;
-			// Who follows has to be ready in time.
-			const limit = setTimeout(kill, Math.min(spec.ready.timeoutMs / 2, MAX_DELAY_MS)).unref();
+			const limit = setTimeout(kill, mayHoldUpMs(spec.ready)).unref();
 			await gone;
 			clearTimeout(limit);
 		}
@@ -193,12 +189,12 @@ export class ProcessHost implements Host {
 	}
 
 	/** If this master had been paused, it may have been at work for long: so it may end in order. Until it has, no other of its path is started. */
-	dismiss({ workerId, path: childPath, stop: { drainMs, terminateMs }, ended }: Leftover): void {
+	dismiss({ workerId, path: childPath, stop, ended }: Leftover): void {
 		const { link } = this.#options;
 		if (ended !== null) return link.send({ do: 'heard', workerId });
 		link.send({ do: 'signal', workerId, signal: 'SIGTERM' });
 		const kill = () => link.send({ do: 'signal', workerId, signal: 'SIGKILL' });
-		const limit = setTimeout(kill, Math.min(drainMs + terminateMs, MAX_DELAY_MS)).unref();
+		const limit = setTimeout(kill, mayLingerMs(stop)).unref();
 		let end = () => {};
 		const gone = new Promise<void>((resolve) => {
 			end = resolve;
